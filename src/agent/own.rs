@@ -1,0 +1,122 @@
+//! What an agent registers: a fixed address of its engine, or a port at whichever address of this machine reaches
+//! the manager. The latter may be another one at each heartbeat, as DHCP likes it.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use tokio::net::{UdpSocket, lookup_host};
+
+use crate::config::lan::AUTO;
+use crate::discovery::{Entry, entry};
+use crate::docker::endpoint::Endpoint;
+use crate::error::{Error, Kind, Result};
+
+/// `agent.advertise`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Own {
+    /// `host:port`, or a socket for a manager on this machine.
+    Fixed(Entry),
+    /// `auto:port`.
+    Auto(u16),
+}
+
+impl Own {
+    /// Reads it. The configuration has been checked; this is the last line of defence.
+    pub fn parse(text: &str) -> Result<Own> {
+        let malformed = |why: Option<String>| {
+            let text = "--advertise should be of the form ip:port or hostname:port";
+            Error { advice: why, ..Error::us(Kind::Config, text) }
+        };
+        match text.strip_prefix(AUTO) {
+            Some(port) => {
+                let port = port.parse().ok().filter(|port| *port > 0);
+                port.map(Own::Auto).ok_or_else(|| malformed(None))
+            }
+            None => entry::parse(text).map(Own::Fixed).map_err(|e| malformed(Some(e.message))),
+        }
+    }
+
+    /// The fixed entry, if it is fixed.
+    pub fn fixed(&self) -> Option<&Entry> {
+        match self {
+            Own::Fixed(entry) => Some(entry),
+            Own::Auto(_) => None,
+        }
+    }
+
+    /// Whether another machine could connect to it.
+    pub fn is_for_others(&self) -> bool {
+        !matches!(self, Own::Fixed(Endpoint::Unix(_)))
+    }
+
+    /// What to register with the manager at `manager`; `None` is this process.
+    pub async fn towards(&self, manager: Option<&Endpoint>) -> Result<Entry> {
+        match (self, manager) {
+            (Own::Fixed(entry), _) => Ok(entry.clone()),
+            (Own::Auto(port), None | Some(Endpoint::Unix(_))) => {
+                Ok(Endpoint::Tcp { host: Ipv4Addr::LOCALHOST.to_string(), port: *port })
+            }
+            (Own::Auto(port), Some(Endpoint::Tcp { host, port: of_manager })) => {
+                let local = local_address(host, *of_manager).await.map_err(|e| {
+                    Error::us(Kind::Connect, format!("no way to the manager at {host}: {e}"))
+                        .advise("is the network up? Else write agent.advertise = \"HOST:PORT\"")
+                })?;
+                Ok(Endpoint::Tcp { host: local.ip().to_canonical().to_string(), port: *port })
+            }
+        }
+    }
+}
+
+/// The address from which a packet to `host` would leave. None is sent.
+async fn local_address(host: &str, port: u16) -> std::io::Result<SocketAddr> {
+    let target = lookup_host((host, port)).await?.next();
+    let target = target.ok_or_else(|| std::io::Error::other("its name has no address"))?;
+    let any: SocketAddr = match target {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any).await?;
+    socket.connect(target).await?;
+    socket.local_addr()
+}
+
+impl fmt::Display for Own {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Own::Fixed(entry) => entry.fmt(f),
+            Own::Auto(port) => write!(f, "{AUTO}{port}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_prints_all_forms() {
+        for text in ["10.0.0.1:2375", "pi1:2376", "unix:///run/docker.sock", "auto:2375"] {
+            assert_eq!(Own::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["nonsense", "auto:", "auto:0", "auto:x"] {
+            let error = Own::parse(text).unwrap_err();
+            assert_eq!(error.message, "--advertise should be of the form ip:port or hostname:port", "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_address_is_the_one_on_the_way() {
+        let own = Own::parse("auto:2375").unwrap();
+        let towards = async |manager: Option<&str>| {
+            let manager = manager.map(|m| Endpoint::parse(m).unwrap());
+            own.towards(manager.as_ref()).await.unwrap().to_string()
+        };
+        assert_eq!(towards(None).await, "127.0.0.1:2375");
+        assert_eq!(towards(Some("127.0.0.1:3376")).await, "127.0.0.1:2375");
+        let fixed = Own::parse("pi1:1").unwrap();
+        assert_eq!(
+            fixed.towards(Some(&Endpoint::parse("127.0.0.1:1").unwrap())).await.unwrap().to_string(),
+            "pi1:1"
+        );
+    }
+}

@@ -1,0 +1,145 @@
+//! Accepts connections and serves them until told to drain.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api::Api;
+use crate::api::call::Peer;
+use crate::api::line::{Line, Socket as ClientSocket};
+use crate::api::linger::Lingering;
+use crate::docker::connect::prepare;
+use crate::systemd::beat::{self, Beat};
+use crate::systemd::sockets::Socket;
+use crate::tls::refusal;
+use crate::tls::server::Acceptor;
+
+/// Connections at once. Each `logs -f`, `attach` and `events` holds one.
+const CONNECTIONS: usize = 8192;
+/// A head must arrive within this time. Go's clients keep idle connections for 90 s: ending those earlier
+/// would race with their next request.
+const HEAD_DEADLINE: Duration = Duration::from_secs(120);
+/// A TLS handshake must be done within this time.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// Pause after a failed accept (out of descriptors, say).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+/// Serves one listening socket until `cancel` fires; then waits for the requests under way.
+pub async fn serve(
+    socket: Socket,
+    api: Arc<Api>,
+    tls: Option<Acceptor>,
+    beat: Beat,
+    cancel: CancellationToken,
+) {
+    let connections = TaskTracker::new();
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut beats = tokio::time::interval(beat::PERIOD);
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&socket, &room) => accepted,
+            _ = beats.tick() => {
+                beat.beat();
+                None
+            }
+            () = cancel.cancelled() => break,
+        };
+        if let Some((accepted, permit)) = accepted {
+            let (api, tls, cancel) = (Arc::clone(&api), tls.clone(), cancel.clone());
+            connections.spawn(async move {
+                greet(accepted, tls, api, cancel).await;
+                drop(permit);
+            });
+        }
+    }
+    drop(socket);
+    connections.close();
+    connections.wait().await;
+}
+
+async fn accept(socket: &Socket, room: &Arc<Semaphore>) -> Option<(Accepted, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(room).acquire_owned().await.ok()?;
+    let accepted = match socket {
+        Socket::Tcp(listener) => listener.accept().await.map(|(stream, peer)| Accepted::Tcp(stream, peer)),
+        Socket::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
+    };
+    match accepted {
+        Ok(accepted) => Some((accepted, permit)),
+        Err(e) => {
+            tracing::warn!("cannot accept a connection: {e}");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+/// Shakes hands if need be, then serves. Unix sockets are never TLS: the file's permissions are the key.
+async fn greet(accepted: Accepted, tls: Option<Acceptor>, api: Arc<Api>, cancel: CancellationToken) {
+    match (accepted, tls) {
+        (Accepted::Unix(stream), _) => connection(stream, Peer::Unix, api, cancel).await,
+        (Accepted::Tcp(stream, peer), tls) => {
+            prepare(&stream);
+            match tls {
+                None => connection(stream, Peer::Tcp(peer), api, cancel).await,
+                Some(tls) => match tokio::time::timeout(HANDSHAKE_DEADLINE, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => {
+                        let peer = met(&stream, peer, api.config.tls.tlsverify);
+                        connection(stream, peer, api, cancel).await;
+                    }
+                    Ok(Err(e)) => {
+                        tracing::info!(PEER = %peer, "TLS handshake failed: {e} ({})", refusal::cure(&e));
+                    }
+                    Err(_) => tracing::info!(PEER = %peer, "TLS handshake took too long"),
+                },
+            }
+        }
+    }
+}
+
+/// Who is at the other end of a handshake. A certificate that was shown is a good one, or there were no connection.
+fn met(stream: &TlsStream<TcpStream>, peer: SocketAddr, demanded: bool) -> Peer {
+    match demanded && stream.get_ref().1.peer_certificates().is_none() {
+        true => Peer::Stranger(peer),
+        false => Peer::Tcp(peer),
+    }
+}
+
+async fn connection<S: ClientSocket>(stream: S, peer: Peer, api: Arc<Api>, cancel: CancellationToken) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let api = Arc::clone(&api);
+        async move { Ok::<_, std::convert::Infallible>(api.answer(request, peer).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_DEADLINE)
+        .serve_connection(TokioIo::new(Lingering::new(Line::new(stream))), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = cancel.cancelled() => {
+            // Answers what is under way, then closes.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(e) = ended {
+        tracing::debug!("a connection ended: {e}");
+    }
+}

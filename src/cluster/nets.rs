@@ -1,0 +1,208 @@
+//! Networks as users see them: one object, though it may have a copy on each node.
+//!
+//! A local (bridge) network is made on one node. Where a container that wants it is placed elsewhere, a copy
+//! is made there, labelled with the first one's ID. The first and its copies are one network: listed once,
+//! removed together.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use crate::cluster::lookup::{self, FoundNetwork};
+use crate::cluster::view::View;
+use crate::docker::json::Object;
+use crate::engine::inventory::{Network, ORIGIN};
+use crate::engine::{Container, Node};
+use crate::error::{Error, Kind, Result};
+
+/// On a network for which no driver was named: `auto`. Its containers may go anywhere.
+pub const DRIVER: &str = "com.docker.swarm.network.driver";
+
+/// On networks that compose made.
+const COMPOSE: &str = "com.docker.compose.network";
+
+/// Networks that every engine has by itself.
+pub const PREDEFINED: [&str; 4] = ["bridge", "host", "none", "nat"];
+
+/// One network with all its copies, the first one first.
+#[derive(Debug, Clone)]
+pub struct Group<'a> {
+    /// Its ID: that of the first one, also when only copies are left.
+    pub id: String,
+    /// The members.
+    pub members: Vec<FoundNetwork<'a>>,
+}
+
+impl<'a> Group<'a> {
+    /// The member that stands for all: the first one, or any copy on a usable node if that one is away.
+    pub fn representative(&self) -> FoundNetwork<'a> {
+        let usable = self.members.iter().find(|(n, _)| n.is_healthy());
+        *usable.unwrap_or(&self.members[0])
+    }
+
+    /// The member on a node.
+    pub fn on(&self, node: &Node) -> Option<&'a Network> {
+        self.members.iter().find(|(n, _)| n.addr == node.addr).map(|(_, net)| *net)
+    }
+
+    /// The bare name.
+    pub fn name(&self) -> &'a str {
+        &self.members[0].1.fields.name
+    }
+
+    /// Whether it exists on single machines only.
+    pub fn is_local(&self) -> bool {
+        self.members[0].1.fields.scope == "local"
+    }
+
+    /// Whether its containers may be spread: no driver was named when it was made.
+    pub fn spreads(&self) -> bool {
+        self.members[0].1.fields.labels.contains_key(DRIVER)
+    }
+
+    /// Whether lists show it as `NODE/name`: it is local and tied to a node. Networks whose containers are
+    /// spread belong to no node; and compose 2 takes a network for its own only by its bare name, so what
+    /// carries compose's label is listed by that.
+    pub fn is_bound(&self) -> bool {
+        self.is_local() && !self.spreads() && !self.members[0].1.fields.labels.contains_key(COMPOSE)
+    }
+
+    /// The name that lists show.
+    pub fn shown(&self) -> String {
+        match self.is_bound() {
+            true => format!("{}/{}", self.representative().0.name(), self.name()),
+            false => self.name().to_string(),
+        }
+    }
+
+    /// The create body of a copy: driver, options and labels of the first one.
+    pub fn copy(&self) -> Object {
+        let (_, network) = self.representative();
+        let mut body = Object::default();
+        body.set("Name", self.name());
+        body.set("CheckDuplicate", &true);
+        for key in ["Driver", "Options", "IPAM", "Internal", "Attachable", "EnableIPv6"] {
+            if let Some(value) = network.entry.get::<Box<RawValue>>(key) {
+                body.set(key, &value);
+            }
+        }
+        let mut labels = network.fields.labels.clone();
+        labels.insert(ORIGIN.to_string(), self.id.clone());
+        body.set("Labels", &labels);
+        body
+    }
+
+    /// Whether every engine has it by itself.
+    pub fn is_predefined(&self) -> bool {
+        PREDEFINED.contains(&self.name())
+    }
+}
+
+/// All networks, each once.
+pub fn all(view: &View) -> Vec<Group<'_>> {
+    group(view.validated().flat_map(|n| n.inventory.networks.iter().map(move |net| (n, net))))
+}
+
+/// The network that `query` means. An ambiguous name lists its candidates.
+pub fn find<'a>(view: &'a View, query: &str) -> Result<Group<'a>> {
+    let hits: Vec<_> = group(lookup::networks(view, query));
+    let missing = || Error::client(Kind::NotFound, format!("network {query} not found"));
+    match hits.as_slice() {
+        [] => Err(missing()),
+        [hit] => all(view).into_iter().find(|g| g.id == hit.id).ok_or_else(missing),
+        many => {
+            let names = many.iter().map(|g| format!("{}/{}", g.members[0].0.name(), g.name()));
+            Err(lookup::ambiguous("network", query, names))
+        }
+    }
+}
+
+fn group<'a>(networks: impl IntoIterator<Item = FoundNetwork<'a>>) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    let mut index = std::collections::HashMap::new();
+    for found in networks {
+        let id = found.1.known_id();
+        let at = *index.entry(id.to_string()).or_insert_with(|| {
+            groups.push(Group { id: id.to_string(), members: Vec::new() });
+            groups.len() - 1
+        });
+        // The first one stands before its copies.
+        let first = found.1.fields.id == id;
+        let position = if first { 0 } else { groups[at].members.len() };
+        groups[at].members.insert(position, found);
+    }
+    groups
+}
+
+/// Whether a running container of any node is attached. Stopped ones do not count: so engines see it.
+pub fn in_use(view: &View, group: &Group<'_>) -> bool {
+    let attached = |c: &Container| c.networks.iter().any(|(_, id)| *id == group.id);
+    view.containers().any(|(_, c)| c.life.running && attached(c))
+}
+
+/// The nodes of a group's members.
+pub fn nodes<'a>(group: &Group<'a>) -> impl Iterator<Item = &'a Arc<Node>> {
+    group.members.iter().map(|(n, _)| *n)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::view::tests::node;
+    use crate::engine::Inventory;
+
+    fn with_networks(addr: &str, name: &str, networks: &[&str]) -> Arc<Node> {
+        let mut node = node(addr, name, &[]);
+        let build = |text: &&str| Network {
+            fields: serde_json::from_str(text).unwrap(),
+            entry: Object::parse(text.as_bytes()).unwrap(),
+        };
+        let mut inventory = Inventory::clone(&node.inventory);
+        inventory.networks = networks.iter().map(build).collect();
+        node.inventory = Arc::new(inventory);
+        Arc::new(node)
+    }
+
+    fn view() -> View {
+        View::of([
+            with_networks(
+                "a:1",
+                "pi1",
+                &[
+                    r#"{"Id":"c1","Name":"app","Scope":"local","Labels":{"com.docker.swarm.network.origin":"o1"}}"#,
+                    r#"{"Id":"b1","Name":"bridge","Scope":"local"}"#,
+                    r#"{"Id":"g","Name":"wide","Scope":"swarm"}"#,
+                ],
+            ),
+            with_networks(
+                "b:1",
+                "pi2",
+                &[
+                    r#"{"Id":"o1","Name":"app","Scope":"local","Labels":{"com.docker.swarm.network.driver":"auto"}}"#,
+                    r#"{"Id":"b2","Name":"bridge","Scope":"local"}"#,
+                    r#"{"Id":"g","Name":"wide","Scope":"swarm"}"#,
+                ],
+            ),
+        ])
+    }
+
+    #[test]
+    fn a_network_and_its_copies_are_one() {
+        let view = view();
+        assert_eq!(all(&view).len(), 4);
+        for query in ["app", "o1", "c1", "pi1/app", "pi2/app", "o"] {
+            let app = find(&view, query).unwrap();
+            assert_eq!((app.id.as_str(), app.members.len(), app.spreads()), ("o1", 2, true), "{query}");
+            assert_eq!(app.members[0].1.fields.id, "o1");
+        }
+        assert_eq!(find(&view, "wide").unwrap().members.len(), 2);
+    }
+
+    #[test]
+    fn independent_networks_of_one_name_are_ambiguous() {
+        let view = view();
+        assert!(find(&view, "bridge").unwrap_err().message.contains("pi1/bridge, pi2/bridge"));
+        assert_eq!(find(&view, "pi2/bridge").unwrap().id, "b2");
+        assert_eq!(find(&view, "nope").unwrap_err().kind, Kind::NotFound);
+    }
+}

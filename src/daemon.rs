@@ -1,0 +1,235 @@
+//! From a loaded configuration to an exit code: sockets, roles, readiness, signals, drain.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::Receiver;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent;
+use crate::clock;
+use crate::config::exposure;
+use crate::config::load::Loaded;
+use crate::config::local::bare_token;
+use crate::config::{self, Config};
+use crate::discovery::lan::Lan;
+use crate::discovery::registry::Registry;
+use crate::discovery::{Backend, Means, Spec};
+use crate::election::Election;
+use crate::error::{Error, Kind, Result};
+use crate::manager::{self, Manager};
+use crate::systemd::beat::{self, Beats};
+use crate::systemd::host::Host;
+use crate::systemd::inherited::Inherited;
+use crate::systemd::journal;
+use crate::systemd::limits;
+use crate::systemd::notify::{self, Notifier};
+use crate::systemd::signals::{self, Signal};
+use crate::systemd::sockets::{self, Socket};
+use crate::tls::{ClientTls, inspect};
+
+/// How long requests under way may take to finish after SIGTERM. Below the unit's `TimeoutStopSec`.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How often the supervisor is told how things stand.
+const STATUS_INTERVAL: Duration = beat::PERIOD;
+/// A loop that did not turn for so long is stuck: the watchdog is not fed any more.
+const STUCK: Duration = Duration::from_secs(10);
+
+/// Runs the daemon until it is told to end. `inherited` was taken before any thread existed.
+pub fn run(mut loaded: Loaded, inherited: Inherited) -> Result<()> {
+    let log = journal::init(loaded.config.log.level)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    limits::raise_open_files();
+    let signals = signals::listen()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::us(Kind::Internal, format!("cannot start the runtime: {e}")))?;
+    let result = runtime.block_on(serve(&mut loaded, inherited, signals, &log));
+    // Streams that did not end by themselves are cut: the drain gave them their time.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    result
+}
+
+async fn serve(
+    loaded: &mut Loaded,
+    inherited: Inherited,
+    mut signals: Receiver<Signal>,
+    log: &journal::Handle,
+) -> Result<()> {
+    let notifier = Notifier::from_env();
+    let cancel = CancellationToken::new();
+    inspect::guard(&loaded.config, clock::unix_seconds())?;
+    let beats = Beats::default();
+    let mut roles = Roles::start(&loaded.config, inherited, &notifier, &beats, &cancel)?;
+    roles.first_steps().await;
+    notifier.status(&roles.status());
+    notifier.ready();
+    let beat = beats.join();
+    notify::spawn_watchdog(notifier.clone(), move || beats.are_all_within(STUCK), cancel.clone());
+    let mut ticks = tokio::time::interval(STATUS_INTERVAL);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                beat.beat();
+                notifier.status(&roles.status());
+            }
+            signal = signals.recv() => match signal {
+                Some(Signal::Reload) => {
+                    notifier.reloading();
+                    reload(loaded, log);
+                    if let Err(error) = inspect::guard(&loaded.config, clock::unix_seconds()) {
+                        tracing::error!("certificates: {error}");
+                    }
+                    notifier.reloaded();
+                }
+                Some(Signal::Terminate) | None => break,
+            },
+        }
+    }
+    tracing::info!("stopping");
+    notifier.stopping();
+    cancel.cancel();
+    roles.drain().await;
+    Ok(())
+}
+
+/// Reads the same sources again; applies what can be applied, and says what cannot.
+fn reload(loaded: &mut Loaded, log: &journal::Handle) {
+    match loaded.reload() {
+        Err(error) => tracing::error!("the configuration was not reloaded, the old one stays: {error}"),
+        Ok((new, changes)) => {
+            for change in &changes {
+                match change.live {
+                    true => tracing::info!("{} reloaded", change.key),
+                    false => tracing::warn!("{} changed: takes effect after a restart", change.key),
+                }
+            }
+            if changes.is_empty() {
+                tracing::info!("reloaded: nothing changed");
+            }
+            log.set_level(new.config.log.level);
+            *loaded = new;
+        }
+    }
+}
+
+/// Where an agent leaves how it stands: the runtime directory that systemd made, else the state directory.
+fn agent_file(config: &Config) -> PathBuf {
+    let runtime = std::env::var("RUNTIME_DIRECTORY").ok().filter(|dir| !dir.is_empty());
+    let directory = runtime.and_then(|dirs| dirs.split(':').next().map(PathBuf::from));
+    directory.unwrap_or_else(|| config.state_dir.clone()).join(config::local::AGENT_FILE)
+}
+
+/// The roles of this process.
+struct Roles {
+    manager: Option<Manager>,
+    agent: Option<agent::Running>,
+}
+
+impl Roles {
+    fn start(
+        config: &Config,
+        inherited: Inherited,
+        notifier: &Notifier,
+        beats: &Beats,
+        cancel: &CancellationToken,
+    ) -> Result<Roles> {
+        let url = config.discovery.url.as_deref().unwrap_or_default();
+        let spec = Spec::parse(url)?;
+        let tls = ClientTls::from_config(&config.tls)?;
+        let registry = match config.role.manages() {
+            true => Some(Arc::new(Registry::open(&config.state_dir, false)?)),
+            false => None,
+        };
+        let means = Means { hosted: registry.as_deref(), ..Means::of(config)? };
+        notifier.status("starting");
+        let sockets = match &registry {
+            Some(_) => {
+                let group = config.manager.socket_group.as_deref();
+                sockets::bind(&config.manager.host, inherited, group, notifier)?
+            }
+            None => {
+                // What an earlier life with another role left: nobody here would answer on it.
+                notifier.keep(&[]);
+                Vec::new()
+            }
+        };
+        // An inherited socket may listen elsewhere than the configuration says.
+        for address in sockets.iter().filter_map(Socket::local_addr) {
+            exposure::guard_inherited(config, address)?;
+        }
+        let lan = Roles::lan(config, &sockets);
+        let manager = match &registry {
+            Some(registry) => {
+                let (backend, registry) = (Backend::open(&spec, &means)?, Arc::clone(registry));
+                let election = Election::enter(config, &spec, cancel)?;
+                let parts = manager::Parts { sockets, backend, registry, election, lan: lan.as_ref(), beats };
+                Some(manager::start(config, parts, cancel)?)
+            }
+            None => None,
+        };
+        let agent = match config.registers() {
+            true => {
+                let places = agent::Places::of(config, registry.as_deref(), lan.as_ref())?;
+                Some(agent::start(config, places, tls, agent_file(config), cancel))
+            }
+            false => None,
+        };
+        Ok(Roles { manager, agent })
+    }
+
+    /// mDNS, if this process may use it and has a use for it: others can reach its API, or its engine needs managers.
+    fn lan(config: &Config, sockets: &[Socket]) -> Option<Lan> {
+        let settings = &config.advertise;
+        let url = config.discovery.url.as_deref().unwrap_or_default();
+        let seeks = config.registers() && bare_token(url).is_some() && config.discovery.managers.is_empty();
+        // Loopback counts only for who names its interface.
+        let serves = sockets
+            .iter()
+            .any(|s| s.is_exposed() || (s.local_addr().is_some() && !settings.interfaces.is_empty()));
+        if !(settings.lan && (seeks || serves)) {
+            return None;
+        }
+        // Without it all else works as ever.
+        Lan::open(settings, &Host::read().name).map_err(|error| tracing::error!("{error}")).ok()
+    }
+
+    /// Ends when each role did what readiness promises.
+    async fn first_steps(&mut self) {
+        if let Some(manager) = &self.manager {
+            manager.first_reading().await;
+        }
+        if let Some(agent) = &mut self.agent {
+            agent.first_attempt().await;
+        }
+    }
+
+    fn status(&self) -> String {
+        let parts =
+            [self.manager.as_ref().map(Manager::status), self.agent.as_ref().map(agent::Running::status)];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+    }
+
+    /// Lets the agent say goodbye and what is under way finish, for a while.
+    async fn drain(self) {
+        let all = async {
+            if let Some(agent) = self.agent {
+                agent.stopped().await;
+            }
+            if let Some(manager) = self.manager {
+                manager.election.ended().await;
+                manager.advertising.stopped().await;
+                manager.listeners.wait().await;
+                manager.streams.close();
+                manager.streams.wait().await;
+            }
+        };
+        if tokio::time::timeout(DRAIN, all).await.is_err() {
+            tracing::info!("some streams are still open: ending them");
+        }
+    }
+}

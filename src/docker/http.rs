@@ -1,0 +1,296 @@
+//! The HTTP client towards engines, registries and other managers: pooled, upgradable, with deadlines.
+//!
+//! One `Client` belongs to one endpoint: dropping it drops its connections. It never retries: the owner of
+//! a call decides that. Only what was never sent, since its connection had just ended, goes out on another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::de::DeserializeOwned;
+
+use crate::docker::connect::Connector;
+use crate::docker::endpoint::Endpoint;
+use crate::docker::fence::{self, Fence};
+use crate::docker::lent::lend;
+use crate::error::{Error, Kind, Result};
+use crate::tls::ClientTls;
+
+/// Any body that we send or pass on.
+pub type Body = UnsyncBoxBody<Bytes, BoxError>;
+/// The error of a body that breaks off.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Deadline of a small call to an engine: connect, head and body together.
+pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
+/// Largest answer that we read whole. A list of 10,000 containers is below 20 MiB.
+const LARGEST_ANSWER: usize = 256 << 20;
+/// Idle connections kept for each engine: a burst of parallel calls reuses them.
+const IDLE_CONNECTIONS: usize = 16;
+/// Connections that are tried for one call at most. Not left to the pool: it would not ask the fence again.
+const CONNECTIONS_TRIED: usize = 3;
+
+/// A body without bytes.
+pub fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A body of known bytes.
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// Makes any body of ours into the common type.
+pub fn boxed<B>(body: B) -> Body
+where
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    body.map_err(Into::into).boxed_unsync()
+}
+
+/// A pooled client of one endpoint. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    endpoint: Endpoint,
+    authority: String,
+    scheme: &'static str,
+    pool: Pool<Connector, Body>,
+    fence: Option<Arc<dyn Fence>>,
+}
+
+impl Client {
+    /// A client for `endpoint`, with TLS if a configuration is given. Unix sockets are never TLS.
+    pub fn new(endpoint: Endpoint, tls: Option<ClientTls>) -> Client {
+        let (authority, tls) = match &endpoint {
+            Endpoint::Tcp { .. } => (endpoint.to_string(), tls),
+            Endpoint::Unix(_) => ("localhost".to_string(), None),
+        };
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let pool = Pool::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_timer(TokioTimer::new())
+            .retry_canceled_requests(false)
+            .build(Connector::new(endpoint.clone(), tls));
+        Client { endpoint, authority, scheme, pool, fence: None }
+    }
+
+    /// The same client, which asks `fence` before each call that may change something.
+    pub fn fenced(self, fence: Arc<dyn Fence>) -> Client {
+        Client { fence: Some(fence), ..self }
+    }
+
+    /// Where this client connects to.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Sends a request whose URI is a path with query. Connecting has a deadline; waiting for the answer
+    /// has none, since a `wait` or a `stop -t 600` may take its time: callers add one where it fits.
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>> {
+        self.try_send(request).await.map_err(|failed| failed.error)
+    }
+
+    /// As `send`; who may repeat a call that was never sent learns that, too.
+    pub async fn try_send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, Failed> {
+        let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
+        let uri: Uri = format!("{}://{}{path}", self.scheme, self.authority)
+            .parse()
+            .map_err(|e| Error::client(Kind::Invalid, format!("malformed request path {path:?}: {e}")))?;
+        *request.uri_mut() = uri;
+        let (parts, mut body) = request.into_parts();
+        let mut tried = 0;
+        loop {
+            let (lent, back) = lend(body);
+            tried += 1;
+            match self.attempt(Request::from_parts(parts.clone(), lent)).await {
+                Ok(response) => return Ok(response),
+                Err(failed) => match back.take() {
+                    Some(again) if failed.had_ended() && tried < CONNECTIONS_TRIED => body = again,
+                    _ => return Err(failed),
+                },
+            }
+        }
+    }
+
+    /// Sends a request on one connection.
+    async fn attempt(&self, request: Request<Body>) -> Result<Response<Incoming>, Failed> {
+        let send = |request| async {
+            let sent = self.pool.request(request).await;
+            sent.map_err(|e| Failed {
+                error: self.explain(&e),
+                unsent: e.is_connect()
+                    || find_cause::<hyper::Error>(&e).is_some_and(hyper::Error::is_canceled),
+            })
+        };
+        match &self.fence {
+            Some(fence) if fence::changes(request.method()) => fence::pass(&**fence, request, send).await,
+            _ => send(request).await,
+        }
+    }
+
+    /// A call without body whose whole answer must arrive within `deadline`.
+    pub async fn call(&self, method: Method, path: &str, deadline: Duration) -> Result<(StatusCode, Bytes)> {
+        self.exchange(request(method, path, empty())?, deadline).await
+    }
+
+    /// Sends a request and reads the whole answer, all within `deadline`.
+    pub async fn exchange(&self, request: Request<Body>, deadline: Duration) -> Result<(StatusCode, Bytes)> {
+        let exchange = async {
+            let response = self.send(request).await?;
+            let status = response.status();
+            Ok((status, read_whole(boxed(response.into_body())).await?))
+        };
+        match tokio::time::timeout(deadline, exchange).await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.timed_out(deadline)),
+        }
+    }
+
+    /// `GET`s JSON; any status but 2xx is an error with the engine's message.
+    pub async fn get_json<T: DeserializeOwned>(&self, path: &str, deadline: Duration) -> Result<T> {
+        let (status, body) = self.call(Method::GET, path, deadline).await?;
+        if !status.is_success() {
+            return Err(answered(status, &body));
+        }
+        serde_json::from_slice(&body).map_err(|e| {
+            Error::engine(
+                Kind::Protocol,
+                format!("{} answered {path} with something else than expected: {e}", self.endpoint),
+            )
+            .advise("make sure that a Docker Engine listens there, not another kind of server")
+        })
+    }
+
+    /// Posts JSON and reads the whole answer within `deadline`, whatever its status.
+    pub async fn post_json(
+        &self,
+        path: &str,
+        json: String,
+        deadline: Duration,
+    ) -> Result<(StatusCode, Bytes)> {
+        let mut request = request(Method::POST, path, full(json))?;
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.exchange(request, deadline).await
+    }
+
+    /// The error of a call that was not answered in time.
+    pub fn timed_out(&self, deadline: Duration) -> Error {
+        let message = format!("{} did not answer within {} s", self.endpoint, deadline.as_secs());
+        Error::engine(Kind::Timeout, message)
+    }
+
+    fn explain(&self, error: &hyper_util::client::legacy::Error) -> Error {
+        if let Some(ours) = find_cause::<Error>(error) {
+            return ours.clone();
+        }
+        if error.is_connect() {
+            let message =
+                format!("Cannot connect to the Docker daemon at {}: {}", self.endpoint, root_cause(error));
+            return Error::engine(Kind::Connect, message);
+        }
+        let message = format!("the call to {} broke off: {}", self.endpoint, root_cause(error));
+        // What is left when the connection was sound: something came that is no answer.
+        let sound = |e: &hyper::Error| {
+            let ended = e.is_incomplete_message() || e.is_closed() || e.is_canceled() || e.is_user();
+            !ended && find_cause::<std::io::Error>(e).is_none()
+        };
+        match find_cause::<hyper::Error>(error).is_some_and(|e| e.is_parse() || sound(e)) {
+            true => {
+                Error::engine(Kind::Protocol, message).advise("make sure that a Docker Engine listens there")
+            }
+            false => Error::engine(Kind::Broken, message),
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub struct Failed {
+    /// What went wrong.
+    pub error: Error,
+    /// Not a byte of the request left.
+    pub unsent: bool,
+}
+
+impl Failed {
+    /// Whether there was a connection, which had just ended.
+    fn had_ended(&self) -> bool {
+        self.unsent && self.error.kind == Kind::Broken
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Failed {
+        Failed { error, unsent: false }
+    }
+}
+
+/// Builds a request for a path of ours. Names in it come from clients, so whatever an engine would clean up
+/// (`..`, `//`) and thus read as another path is refused here, where every request passes.
+pub fn request(method: Method, path: &str, body: Body) -> Result<Request<Body>> {
+    if leads_elsewhere(path) {
+        return Err(Error::client(Kind::Invalid, format!("malformed name in {path:?}")));
+    }
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = path
+        .parse()
+        .map_err(|e| Error::client(Kind::Invalid, format!("malformed request path {path:?}: {e}")))?;
+    Ok(request)
+}
+
+fn leads_elsewhere(path: &str) -> bool {
+    let path = path.split('?').next().unwrap_or_default();
+    let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+    decoded.split('/').skip(1).any(|part| matches!(part, "" | "." | ".."))
+}
+
+/// Reads a body whole, up to a bound that no honest answer reaches.
+pub async fn read_whole(mut body: Body) -> Result<Bytes> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| Error::engine(Kind::Broken, format!("the answer broke off: {e}")))?;
+        whole.extend_from_slice(frame.data_ref().map_or(&[], |d| d.as_ref()));
+        if whole.len() > LARGEST_ANSWER {
+            return Err(Error::engine(Kind::Protocol, "the answer is endless"));
+        }
+    }
+    Ok(whole.freeze())
+}
+
+/// The error for an HTTP answer that is not a success: the engine's `message`, else its text.
+pub fn answered(status: StatusCode, body: &[u8]) -> Error {
+    #[derive(serde::Deserialize)]
+    struct Message {
+        message: String,
+    }
+    let text = match serde_json::from_slice::<Message>(body) {
+        Ok(json) => json.message,
+        Err(_) => String::from_utf8_lossy(&body[..body.len().min(1024)]).trim().to_string(),
+    };
+    let text = if text.is_empty() { format!("the engine answered {status}") } else { text };
+    Error::engine(Kind::Status(status.as_u16()), text)
+}
+
+fn find_cause<'a, T: std::error::Error + 'static>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a T> {
+    std::iter::successors(Some(error), |e| e.source()).find_map(|e| e.downcast_ref())
+}
+
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(error), |e| e.source()).last().map_or_else(String::new, ToString::to_string)
+}
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;

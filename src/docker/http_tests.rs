@@ -1,0 +1,117 @@
+//! Which paths are refused, and what becomes of a call whose connection has just ended.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use super::*;
+
+#[test]
+fn no_request_is_made_for_a_path_that_an_engine_would_clean_up() {
+    for path in
+        ["/images/../secrets/json", "/images/a//b/json", "/images/%2e%2e/x", "/images/a%2f..%2fb", "/x/."]
+    {
+        assert_eq!(request(Method::GET, path, empty()).unwrap_err().kind, Kind::Invalid, "{path}");
+    }
+    for path in ["/_ping", "/images/reg:5000/a..b/json?x=/../", "/containers/...", "/v1.41/images/.a/json"] {
+        assert!(request(Method::GET, path, empty()).is_ok(), "{path}");
+    }
+}
+
+/// Closed after some questions.
+struct Gate {
+    asked: AtomicUsize,
+    open_for: usize,
+}
+
+impl Fence for Gate {
+    fn pass(&self) -> Result<()> {
+        match self.asked.fetch_add(1, Ordering::Relaxed) < self.open_for {
+            true => Ok(()),
+            false => Err(Error::us(Kind::NotPrimary, "closed")),
+        }
+    }
+
+    fn stamp(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Answers one call, and says so; what was asked is returned.
+fn answer(stream: &mut TcpStream) -> String {
+    let (mut seen, mut buffer) = (String::new(), [0; 1024]);
+    while !seen.contains("\r\n\r\n") || (seen.starts_with("POST") && !seen.ends_with("body")) {
+        let n = stream.read(&mut buffer).unwrap();
+        assert!(n > 0, "the client is gone");
+        seen += std::str::from_utf8(&buffer[..n]).unwrap();
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+    seen
+}
+
+/// A call on a connection that has ended while nobody looked. The runtime has one thread, so that nobody can.
+async fn call_on_an_ended_connection(open_for: usize) -> (Result<(StatusCode, Bytes)>, Option<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = Endpoint::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+    let (close, closing) = mpsc::channel::<()>();
+    let (tell_closed, closed) = mpsc::channel();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        answer(&mut stream);
+        closing.recv().unwrap();
+        drop(stream);
+        tell_closed.send(()).unwrap();
+        // The next is the call, or that there is none.
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut first = [0];
+        (stream.peek(&mut first).unwrap() > 0).then(|| answer(&mut stream))
+    });
+    let gate = Arc::new(Gate { asked: AtomicUsize::new(0), open_for });
+    let client = Client::new(endpoint.clone(), None).fenced(gate);
+    client.call(Method::GET, "/_ping", CALL_DEADLINE).await.unwrap();
+    close.send(()).unwrap();
+    closed.recv().unwrap();
+    // The end is on record after this, and the call still comes before whoever looks after the connection.
+    tokio::task::yield_now().await;
+    let answered = client.post_json("/containers/create", "body".into(), CALL_DEADLINE).await;
+    if answered.is_err() {
+        drop(TcpStream::connect(endpoint.to_string()).unwrap());
+    }
+    (answered, server.join().unwrap())
+}
+
+#[tokio::test]
+async fn what_was_never_sent_goes_out_on_another_connection() {
+    let (answered, sent) = call_on_an_ended_connection(usize::MAX).await;
+    assert_eq!(answered.unwrap().0, StatusCode::OK);
+    assert!(sent.unwrap().ends_with("\r\n\r\nbody"));
+}
+
+#[tokio::test]
+async fn the_fence_is_asked_again_before_that() {
+    let (answered, sent) = call_on_an_ended_connection(1).await;
+    assert_eq!(answered.unwrap_err().kind, Kind::NotPrimary);
+    assert_eq!(sent, None);
+}
+
+#[tokio::test]
+async fn a_connection_that_did_not_come_up_carried_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = Endpoint::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+    // It hangs up on the handshake.
+    let server = std::thread::spawn(move || drop(listener.accept().unwrap()));
+    let dir = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["us".to_string()]).unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let tls = crate::config::Tls { tls: true, tlscert: Some(cert), tlskey: Some(key), ..Default::default() };
+    let client = Client::new(endpoint, ClientTls::from_config(&tls).unwrap());
+    let call = || client.try_send(request(Method::POST, "/x", full("body")).unwrap());
+    let failed = call().await.unwrap_err();
+    assert_eq!((failed.error.kind, failed.unsent), (Kind::Protocol, true), "{}", failed.error);
+    server.join().unwrap();
+    let failed = call().await.unwrap_err();
+    assert_eq!((failed.error.kind, failed.unsent), (Kind::Connect, true), "{}", failed.error);
+}

@@ -1,0 +1,248 @@
+//! One container as the manager knows it: what look-ups, filters and the scheduler read, and the list entry
+//! ready to be sent.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::docker::json::Object;
+use crate::docker::types::{HostConfig, Inspected, Labels, ListedContainer, Mount, Port};
+use crate::engine::status::Life;
+
+/// Label with the cluster-wide ID of a container: the same for a replacement after a node failure.
+pub const SWARM_ID: &str = "com.docker.swarm.id";
+
+/// Label with the engine's ID of the container whose place this one took.
+pub const REPLACES: &str = "com.docker.swarm.replaces";
+
+/// Label with the policies of rescheduling, as a JSON array.
+pub const RESCHEDULE: &str = "com.docker.swarm.reschedule-policies";
+
+/// A container. Immutable: every change makes a new one.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// Full ID. Empty while the container is only reserved.
+    pub id: String,
+    /// Names with their leading `/`; further ones are link aliases (`/other/alias`).
+    pub names: Vec<String>,
+    /// The image as given at creation.
+    pub image: String,
+    /// ID of the image.
+    pub image_id: String,
+    /// Creation time in nanoseconds since the epoch, by the engine's clock.
+    pub created: i64,
+    /// Labels.
+    pub labels: Labels,
+    /// Published and exposed ports as the engine reports them.
+    pub ports: Vec<Port>,
+    /// Mount points.
+    pub mounts: Vec<Mount>,
+    /// Attached networks: name and ID.
+    pub networks: Vec<(String, String)>,
+    /// Running or not, since when, how it ended.
+    pub life: Life,
+    /// What it asked of its host.
+    pub host: HostConfig,
+    /// Exposed ports (`80/tcp`).
+    pub exposed: Vec<String>,
+    /// The list entry of the engine, split for quick sending.
+    pub entry: Entry,
+    /// The whole inspect answer, of those that are to move when their node fails.
+    pub whole: Option<Arc<Object>>,
+}
+
+/// A list entry around its one field that changes by itself: the `Status` text.
+#[derive(Debug, Clone, Default)]
+pub struct Entry {
+    before: Box<str>,
+    after: Box<str>,
+}
+
+/// What a list entry needs to know of its node.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// Put before names as `/NODE/name`; `None` leaves names bare.
+    pub prefix: Option<String>,
+    /// Takes the place of `0.0.0.0` and `::` in ports; `None` leaves them.
+    pub ip: Option<IpAddr>,
+    /// The node's copies of networks: their IDs, with the IDs that users know them by.
+    pub copies: HashMap<String, String>,
+}
+
+impl Place {
+    /// The ID that users know a network by.
+    pub fn known_network<'a>(&'a self, id: &'a str) -> &'a str {
+        self.copies.get(id).map_or(id, String::as_str)
+    }
+}
+
+impl Container {
+    /// Builds a container from its list entry and its inspect answer.
+    pub fn build(listed: &Object, inspected: &Inspected, place: &Place) -> Option<Container> {
+        let fields: ListedContainer = serde_json::from_str(&listed.to_json()).ok()?;
+        let created = crate::clock::parse_rfc3339_nanos(&inspected.created);
+        let networks = fields.network_settings.networks.iter();
+        Some(Container {
+            entry: Entry::build(listed, place),
+            id: fields.id,
+            names: fields.names,
+            image: fields.image,
+            image_id: fields.image_id,
+            created: created.unwrap_or(fields.created.saturating_mul(1_000_000_000)),
+            labels: fields.labels,
+            ports: fields.ports,
+            mounts: fields.mounts,
+            networks: networks
+                .map(|(n, a)| (n.clone(), place.known_network(&a.network_id).to_string()))
+                .collect(),
+            life: Life::read(&inspected.state),
+            host: inspected.host_config.clone(),
+            exposed: inspected.config.exposed_ports.keys().cloned().collect(),
+            whole: inspected.whole.clone(),
+        })
+    }
+
+    /// The same container with a newer list entry.
+    #[must_use]
+    pub fn relisted(&self, listed: &Object, place: &Place) -> Container {
+        let fields: ListedContainer = serde_json::from_str(&listed.to_json()).unwrap_or_default();
+        let entry = Entry::build(listed, place);
+        Container { entry, image: fields.image, ..self.clone() }
+    }
+
+    /// The name that people use: the one without a further `/`, without its leading one.
+    pub fn name(&self) -> &str {
+        let bare = |n: &'_ String| !n.trim_start_matches('/').contains('/');
+        let name = self.names.iter().find(|n| bare(n)).or(self.names.first());
+        name.map_or("", |n| n.trim_start_matches('/'))
+    }
+
+    /// The cluster-wide ID, if this container has one.
+    pub fn swarm_id(&self) -> Option<&str> {
+        self.labels.get(SWARM_ID).map(String::as_str).filter(|id| !id.is_empty())
+    }
+}
+
+/// Whether labels say that their container is to move when its node fails.
+pub fn moves_on_failure(labels: &Labels) -> bool {
+    let policies = labels.get(RESCHEDULE).and_then(|text| serde_json::from_str::<Vec<String>>(text).ok());
+    policies.is_some_and(|all| all.iter().any(|policy| policy == "on-node-failure"))
+}
+
+impl Entry {
+    fn build(listed: &Object, place: &Place) -> Entry {
+        const MARK: &str = "\u{1}status\u{1}";
+        let mut entry = listed.clone();
+        put_in_place(&mut entry, place);
+        entry.set("Status", MARK);
+        let text = entry.to_json();
+        let mark = serde_json::to_string(MARK).unwrap_or_default();
+        match text.split_once(&mark) {
+            Some((before, after)) => Entry { before: before.into(), after: after.into() },
+            None => Entry::default(),
+        }
+    }
+
+    /// Appends the entry with this status to a list under construction.
+    pub fn write(&self, status: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.before.as_bytes());
+        // Status texts come from a fixed vocabulary, yet they are escaped like any other text.
+        out.extend_from_slice(serde_json::to_string(status).unwrap_or_default().as_bytes());
+        out.extend_from_slice(self.after.as_bytes());
+    }
+}
+
+/// Puts a list entry's node into it.
+pub fn put_in_place(entry: &mut Object, place: &Place) {
+    if let Some(node) = &place.prefix {
+        let names = entry.get::<Vec<String>>("Names").unwrap_or_default();
+        entry.set("Names", &names.iter().map(|n| format!("/{node}{n}")).collect::<Vec<_>>());
+    }
+    if let Some(ip) = place.ip {
+        patch_ports(entry, ip);
+    }
+    patch_networks(entry, &place.copies);
+}
+
+/// Users reach a published port at its node, so "all interfaces" becomes the node's address.
+fn patch_ports(entry: &mut Object, ip: IpAddr) {
+    let Some(mut ports) = entry.get::<Vec<Object>>("Ports") else {
+        return;
+    };
+    at_node(&mut ports, "IP", ip);
+    entry.set("Ports", &ports);
+}
+
+/// Puts a node's address in the place of "all interfaces". What IPv4 and IPv6 have alike is one then.
+pub fn at_node(ports: &mut Vec<Object>, key: &str, ip: IpAddr) {
+    let mut seen = HashSet::new();
+    for port in ports.iter_mut() {
+        let all =
+            |text: &String| text.is_empty() || text.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+        if port.get::<String>(key).as_ref().is_some_and(all) {
+            port.set(key, &ip.to_string());
+        }
+    }
+    ports.retain(|port| seen.insert(port.to_json()));
+}
+
+/// A network has one ID in the whole cluster: clients compare it with what they created (compose would make
+/// containers anew). `object` is a list entry or an inspect answer.
+pub fn patch_networks(object: &mut Object, copies: &HashMap<String, String>) {
+    if copies.is_empty() {
+        return;
+    }
+    let mut settings = object.object("NetworkSettings");
+    let mut networks = settings.object("Networks");
+    let names: Vec<String> = networks.keys().map(str::to_string).collect();
+    for name in names {
+        let mut network = networks.object(&name);
+        if let Some(known) = network.get::<String>("NetworkID").and_then(|id| copies.get(&id)) {
+            network.set("NetworkID", known);
+            networks.set(&name, &network);
+        }
+    }
+    settings.set("Networks", &networks);
+    object.set("NetworkSettings", &settings);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LISTED: &str = r#"{"Id":"c1","Names":["/web"],"Image":"busybox","Status":"Up 1 second","New":[1.0],
+        "Ports":[{"IP":"0.0.0.0","PrivatePort":80,"PublicPort":8080,"Type":"tcp"}],"State":"running",
+        "NetworkSettings":{"X":1,"Networks":{"app":{"NetworkID":"copy","Y":2},"bridge":{"NetworkID":"b"}}}}"#;
+
+    fn build(prefix: Option<&str>) -> Container {
+        let listed = Object::parse(LISTED.as_bytes()).unwrap();
+        let place = Place {
+            prefix: prefix.map(String::from),
+            ip: Some("10.0.0.1".parse().unwrap()),
+            copies: HashMap::from([("copy".to_string(), "first".to_string())]),
+        };
+        Container::build(&listed, &Inspected::default(), &place).unwrap()
+    }
+
+    #[test]
+    fn the_entry_carries_node_address_status_and_unknown_fields() {
+        let mut out = Vec::new();
+        build(Some("pi1")).entry.write("Up \"2\" hours", &mut out);
+        let entry: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(entry["Names"][0], "/pi1/web");
+        assert_eq!(entry["Ports"][0]["IP"], "10.0.0.1");
+        assert_eq!(entry["Status"], "Up \"2\" hours");
+        let networks = &entry["NetworkSettings"]["Networks"];
+        assert_eq!((&networks["app"]["NetworkID"], &networks["app"]["Y"]), (&"first".into(), &2.into()));
+        assert_eq!(networks["bridge"]["NetworkID"], "b");
+        assert_eq!(entry["New"][0].to_string(), "1.0");
+    }
+
+    #[test]
+    fn names_without_prefix_and_with_link_aliases() {
+        let mut c = build(None);
+        assert_eq!(c.name(), "web");
+        c.names = vec!["/other/alias".into(), "/web".into()];
+        assert_eq!(c.name(), "web");
+    }
+}

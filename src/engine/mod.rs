@@ -1,0 +1,25 @@
+//! One engine: its life (`machine`), what it says of itself (`specs`), what it holds (`inventory`), and the
+//! task that keeps all three true (`task`, `serve`).
+//!
+//! An engine's task is the only writer of that engine's state. It publishes immutable `Node`s, to which the
+//! cluster adds what the operator says about them (`orders`); nobody else ever changes one.
+
+pub mod container;
+pub mod events;
+pub mod fetch;
+pub mod inventory;
+pub mod machine;
+pub mod node;
+pub mod orders;
+pub mod refresh;
+pub mod resources;
+mod serve;
+pub mod specs;
+pub mod status;
+pub mod task;
+
+pub use container::Container;
+pub use inventory::Inventory;
+pub use node::Node;
+pub use orders::{Availability, Orders};
+pub use resources::Resources;

@@ -1,0 +1,303 @@
+//! The task that owns one engine: it connects, reads everything, follows events, refreshes, notices death.
+//!
+//! Decisions are in `machine` (states and pauses), `inventory` (folding answers) and `refresh` (what to ask);
+//! here are only the sockets and timers. The task asks in parallel and never waits for one answer with the
+//! others in line, so a stuck question holds up nobody.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::docker::endpoint::Endpoint;
+use crate::docker::fence::Fence;
+use crate::docker::http::Client;
+use crate::engine::container::Place;
+use crate::engine::events::{self, Event, EventStream, Position};
+use crate::engine::fetch::{self, Asker};
+use crate::engine::inventory::Ledger;
+use crate::engine::machine::{Machine, State, Transition};
+use crate::engine::node::Node;
+use crate::engine::refresh::What;
+use crate::engine::serve::Serving;
+use crate::engine::specs::Specs;
+use crate::error::Result;
+use crate::tls::ClientTls;
+
+/// Commands that may wait for a task before its users are told to wait.
+const COMMAND_QUEUE: usize = 256;
+/// How long a caller waits for a refresh before it goes on with what is known.
+const REFRESH_PATIENCE: Duration = Duration::from_secs(3);
+/// An engine is not connected to again sooner than this after the last time.
+const SHORTEST_SERVICE: Duration = Duration::from_millis(300);
+
+/// How engines are watched.
+#[derive(Clone)]
+pub struct Options {
+    /// `engine-failure-retry`
+    pub failure_limit: u32,
+    /// `engine-refresh-min-interval`
+    pub refresh_min: Duration,
+    /// `engine-refresh-max-interval`
+    pub refresh_max: Duration,
+    /// `node-prefix`
+    pub node_prefix: bool,
+    /// TLS towards engines on TCP.
+    pub tls: Option<ClientTls>,
+    /// Asked before each call that may change something on an engine.
+    pub fence: Arc<dyn Fence>,
+}
+
+/// Where a task's findings go. Called from the task; must not block.
+pub trait Sink: Send + Sync + 'static {
+    /// A new snapshot of the engine.
+    fn publish(&self, node: Arc<Node>);
+    /// An event of the engine. What it tells of is already in the published snapshot.
+    fn event(&self, node: &Node, event: Event);
+    /// The engine came or went.
+    fn transition(&self, node: &Node, transition: Transition);
+}
+
+/// Asks a task for something.
+pub(super) enum Command {
+    Refresh(What, oneshot::Sender<()>),
+    Forget(String, oneshot::Sender<()>),
+    Suspect,
+}
+
+/// The way to one engine: its client, and its task's ear. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    /// The engine's address: the key of its node.
+    pub addr: String,
+    /// The client for calls on behalf of users.
+    pub client: Client,
+    /// Networks and volumes are made one at a time on an engine, so that two containers that need the same
+    /// one make it once.
+    pub making: Arc<Semaphore>,
+    commands: mpsc::Sender<Command>,
+}
+
+impl Handle {
+    /// Has something read again, and waits until it is in the view; at most some seconds.
+    pub async fn refresh(&self, what: What) {
+        self.command(|done| Command::Refresh(what, done)).await;
+    }
+
+    /// Tells that a container is gone, and waits until it is out of the view.
+    pub async fn forget(&self, container: &str) {
+        self.command(|done| Command::Forget(container.to_string(), done)).await;
+    }
+
+    /// Tells that a call failed: the task confirms by a ping of its own.
+    pub fn suspect(&self) {
+        // A full queue means that the task has work at hand that will tell it the same.
+        let _ = self.commands.try_send(Command::Suspect);
+    }
+
+    async fn command(&self, make: impl FnOnce(oneshot::Sender<()>) -> Command) {
+        let (done, wait) = oneshot::channel();
+        let exchange = async {
+            if self.commands.send(make(done)).await.is_ok() {
+                let _ = wait.await;
+            }
+        };
+        if tokio::time::timeout(REFRESH_PATIENCE, exchange).await.is_err() {
+            tracing::debug!(ENGINE = self.addr, "a refresh takes long; going on with what is known");
+        }
+    }
+}
+
+/// Starts the task of one engine; it ends when `cancel` fires.
+pub fn spawn(endpoint: Endpoint, options: Options, sink: Arc<dyn Sink>, cancel: CancellationToken) -> Handle {
+    let addr = endpoint.to_string();
+    let client = Client::new(endpoint, options.tls.clone()).fenced(Arc::clone(&options.fence));
+    let (commands, ear) = mpsc::channel(COMMAND_QUEUE);
+    let engine = Engine {
+        asker: Asker::new(client.clone()),
+        machine: Machine::new(options.failure_limit),
+        ledger: Ledger::default(),
+        specs: None,
+        node: Node::unknown(addr.clone(), clock::unix_seconds()),
+        position: Position::default(),
+        options,
+        sink,
+        rng: fastrand::Rng::new(),
+    };
+    tokio::spawn(engine.run(ear, cancel));
+    Handle { addr, client, making: Arc::new(Semaphore::new(1)), commands }
+}
+
+/// Everything that the task owns.
+pub(super) struct Engine {
+    pub(super) asker: Asker,
+    pub(super) machine: Machine,
+    pub(super) ledger: Ledger,
+    pub(super) specs: Option<Arc<Specs>>,
+    node: Node,
+    pub(super) position: Position,
+    pub(super) options: Options,
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) rng: fastrand::Rng,
+}
+
+impl Engine {
+    async fn run(mut self, mut ear: mpsc::Receiver<Command>, cancel: CancellationToken) {
+        self.publish();
+        tokio::select! {
+            () = self.live(&mut ear) => {}
+            () = cancel.cancelled() => {}
+        }
+        let lost = self.machine.removed();
+        self.update_node();
+        if let Some(transition) = lost {
+            self.sink.transition(&self.node, transition);
+        }
+    }
+
+    /// Connects and serves, over and over.
+    async fn live(&mut self, ear: &mut mpsc::Receiver<Command>) {
+        loop {
+            match self.connect().await {
+                Ok(stream) => {
+                    let started = Instant::now();
+                    Serving::new(self).run(stream, ear).await;
+                    // An engine that closes each stream at once must not be asked for everything in a tight loop.
+                    sleep_until(started + SHORTEST_SERVICE).await;
+                }
+                Err(error) => self.failed(&error.to_string()),
+            }
+            if self.machine.error().is_some() {
+                tokio::time::sleep(self.machine.pause(self.rng.f64())).await;
+            }
+        }
+    }
+
+    /// From nothing to a complete picture: ping, specs, event stream, then everything that the engine holds.
+    /// The stream is opened first, so that nothing can change unseen.
+    async fn connect(&mut self) -> Result<EventStream> {
+        self.asker.ping().await?;
+        self.node.ip = fetch::resolve(self.asker.client.endpoint()).await?;
+        self.read_specs().await?;
+        self.position.begin(self.specs.as_ref().map_or(0, |s| s.told_at));
+        let stream = events::open(&self.asker, &self.position).await?;
+        // Networks first: list entries show some of them under another ID.
+        self.ledger.networks(self.asker.networks().await?);
+        let asked = self.ledger.ask();
+        let entries = self.asker.containers().await?;
+        let containers = self.asker.complete(entries, &self.place()).await;
+        for container in containers.iter().cloned() {
+            self.ledger.learn(asked, &container.id.clone(), Some(Arc::new(container)));
+        }
+        let listed: std::collections::HashSet<_> = containers.iter().map(|c| c.id.as_str()).collect();
+        self.ledger.retain(asked, |id| listed.contains(id));
+        let (volumes, images) = tokio::join!(self.asker.volumes(), self.asker.images());
+        self.ledger.volumes(volumes?);
+        self.ledger.images(images?);
+        let transition = self.machine.validated();
+        self.publish();
+        if let Some(transition) = transition {
+            self.announce(transition);
+        }
+        Ok(stream)
+    }
+
+    /// Reads the specs. Another engine at the same address starts from an empty inventory.
+    pub(super) async fn read_specs(&mut self) -> Result<()> {
+        let specs = self.asker.specs(&self.node.addr).await?;
+        self.learn_specs(specs);
+        Ok(())
+    }
+
+    pub(super) fn learn_specs(&mut self, specs: Specs) {
+        if let Some(before) = self.specs.as_ref().filter(|b| b.id != specs.id) {
+            let text = format!(
+                "Engine (ID: {}, Addr: {}) shows up with another ID:{}",
+                before.id, self.node.addr, specs.id
+            );
+            tracing::warn!(ENGINE = self.node.addr, "{text}: taking it as a new engine");
+            self.machine.replaced(text);
+            self.ledger = Ledger::default();
+            self.position = Position::default();
+        }
+        let known = self.specs.as_ref().map(|s| s.warnings.clone()).unwrap_or_default();
+        for warning in specs.warnings.iter().filter(|w| !known.contains(w)) {
+            tracing::warn!(ENGINE = self.node.addr, NODE = specs.name, "{warning}");
+        }
+        self.specs = Some(Arc::new(specs));
+    }
+
+    /// Counts a failed contact.
+    pub(super) fn failed(&mut self, error: &str) {
+        if self.machine.error() != Some(error) {
+            tracing::info!(ENGINE = self.node.addr, NODE = self.node.name(), "engine: {error}");
+        }
+        let transition = self.machine.failed(error);
+        self.publish();
+        if let Some(transition) = transition {
+            self.announce(transition);
+        }
+    }
+
+    /// Makes the next snapshot and hands it out.
+    pub(super) fn publish(&mut self) {
+        let cpus = self.specs.as_ref().map_or(0, |s| s.cpus);
+        self.node.inventory = Arc::new(self.ledger.publish(cpus));
+        self.update_node();
+        self.sink.publish(Arc::new(self.node.clone()));
+    }
+
+    fn update_node(&mut self) {
+        self.node.state = self.machine.state();
+        self.node.health = self.machine.health();
+        self.node.error = self.machine.error().map(str::to_string);
+        self.node.updated_at = clock::unix_seconds();
+        self.node.specs = self.specs.clone();
+    }
+
+    fn announce(&self, transition: Transition) {
+        let (name, addr) = (self.node.name(), &self.node.addr);
+        match transition {
+            Transition::Connected => {
+                tracing::info!(ENGINE = addr, NODE = name, "Registered Engine {name} at {addr}");
+            }
+            Transition::Reconnected => tracing::info!(ENGINE = addr, NODE = name, "engine {name} is back"),
+            Transition::Lost => tracing::warn!(
+                ENGINE = addr,
+                NODE = name,
+                "engine {name} is unhealthy: {}",
+                self.machine.error().unwrap_or("no reason known")
+            ),
+        }
+        self.sink.transition(&self.node, transition);
+    }
+
+    /// The current snapshot.
+    pub(super) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// What list entries need to know of this node.
+    pub(super) fn place(&self) -> Place {
+        let name = self.specs.as_ref().map(|s| s.name.clone());
+        Place {
+            prefix: name.filter(|_| self.options.node_prefix),
+            ip: self.node.ip,
+            copies: self.ledger.copies(),
+        }
+    }
+
+    /// A random pause between two refreshes.
+    pub(super) fn refresh_pause(&mut self) -> Duration {
+        let spread = self.options.refresh_max.saturating_sub(self.options.refresh_min);
+        self.options.refresh_min + spread.mul_f64(self.rng.f64())
+    }
+
+    /// Whether it is out of use.
+    pub(super) fn is_lost(&self) -> bool {
+        self.machine.state() != State::Healthy
+    }
+}

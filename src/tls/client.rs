@@ -1,0 +1,172 @@
+//! TLS towards engines, registries and other managers.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::config::Tls;
+use crate::error::{Error, Kind, Result};
+use crate::tls::fresh::Fresh;
+use crate::tls::pem;
+
+/// What it takes to open TLS connections. Cheap to clone. Changed files are used from the next connection on.
+#[derive(Clone)]
+pub struct ClientTls(Arc<Fresh<TlsConnector>>);
+
+impl ClientTls {
+    /// After the classic matrix: `tls` does not verify the peer, `tlsverify` trusts `tlscacert` only; both
+    /// present our own certificate, if there is one: for a registry a token is enough. `None` when TLS is off.
+    pub fn from_config(tls: &Tls) -> Result<Option<ClientTls>> {
+        ClientTls::trusting(tls, Trust::Named)
+    }
+
+    /// The same for a peer whose name is not known beforehand, because it was merely found: its certificate must
+    /// come from the CA, and may be for any name.
+    pub fn of_anybody(tls: &Tls) -> Result<Option<ClientTls>> {
+        ClientTls::trusting(tls, Trust::Unnamed)
+    }
+
+    /// Trusts the certificates in `ca` only, and presents `cert`.
+    pub fn verified(ca: &Path, cert: &Path, key: &Path) -> Result<ClientTls> {
+        ClientTls::open(Recipe { trust: Trust::Named(ca.into()), own: Some((cert.into(), key.into())) })
+    }
+
+    fn trusting(tls: &Tls, verified: impl Fn(PathBuf) -> Trust) -> Result<Option<ClientTls>> {
+        if !tls.enabled() {
+            return Ok(None);
+        }
+        if tls.tlscert.is_some() != tls.tlskey.is_some() {
+            return Err(Error::us(Kind::Config, "--tlscert and --tlskey belong together"));
+        }
+        let own = tls.client_pair().map(|(cert, key)| (cert.into(), key.into()));
+        let ca = tls.tlscacert.clone().filter(|_| tls.tlsverify);
+        let trust = ca.map_or(Trust::Anyone, verified);
+        ClientTls::open(Recipe { trust, own }).map(Some)
+    }
+
+    fn open(recipe: Recipe) -> Result<ClientTls> {
+        Fresh::new(recipe.files(), move || recipe.connector()).map(|fresh| ClientTls(Arc::new(fresh)))
+    }
+
+    /// Shakes hands over `tcp`; `host` is the name or address that the peer's certificate must carry.
+    pub async fn connect(&self, host: &str, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from(host.to_string()).map_err(io::Error::other)?;
+        self.0.get().connect(name, tcp).await
+    }
+}
+
+/// Which peers to talk to.
+enum Trust {
+    /// Encrypted, but to whomever answers.
+    Anyone,
+    /// A certificate of this CA, for the name dialled.
+    Named(PathBuf),
+    /// A certificate of this CA, for whatever name.
+    Unnamed(PathBuf),
+}
+
+/// The files that a connector is made from.
+struct Recipe {
+    trust: Trust,
+    /// Our certificate and its key, if we show one.
+    own: Option<(PathBuf, PathBuf)>,
+}
+
+impl Recipe {
+    fn files(&self) -> Vec<PathBuf> {
+        let ca = match &self.trust {
+            Trust::Named(ca) | Trust::Unnamed(ca) => Some(ca),
+            Trust::Anyone => None,
+        };
+        let own = self.own.iter().flat_map(|(cert, key)| [cert, key]);
+        ca.into_iter().chain(own).cloned().collect()
+    }
+
+    fn connector(&self) -> Result<TlsConnector> {
+        let lenient = |roots| Arc::new(Lenient { provider: ring::default_provider(), roots });
+        let builder = builder()?;
+        let builder = match &self.trust {
+            Trust::Named(ca) => builder.with_root_certificates(pem::roots(ca)?),
+            Trust::Unnamed(ca) => {
+                builder.dangerous().with_custom_certificate_verifier(lenient(Some(pem::roots(ca)?)))
+            }
+            Trust::Anyone => builder.dangerous().with_custom_certificate_verifier(lenient(None)),
+        };
+        let config = match &self.own {
+            None => builder.with_no_client_auth(),
+            Some((cert, key)) => {
+                let (chain, key) = (pem::certificates(cert)?, pem::private_key(key)?);
+                builder.with_client_auth_cert(chain, key).map_err(|e| {
+                    Error::us(Kind::Config, format!("cannot use {} with its key: {e}", cert.display()))
+                })?
+            }
+        };
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+}
+
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>> {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| Error::us(Kind::Internal, e.to_string()))
+}
+
+/// Asks less of the peer than rustls does: a certificate of the CA for whatever name; or, with `--tls` and without
+/// `--tlsverify`, nothing at all: encrypted, but to whomever answers.
+#[derive(Debug)]
+struct Lenient {
+    provider: CryptoProvider,
+    roots: Option<RootCertStore>,
+}
+
+impl ServerCertVerifier for Lenient {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if let Some(roots) = &self.roots {
+            let leaf = ParsedCertificate::try_from(leaf)?;
+            let algorithms = self.provider.signature_verification_algorithms.all;
+            verify_server_cert_signed_by_trust_anchor(&leaf, roots, intermediates, now, algorithms)?;
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,98 @@
+//! TLS on the manager's listener.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::server::WebPkiClientVerifier;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::config::Tls;
+use crate::error::{Error, Kind, Result};
+use crate::tls::fresh::Fresh;
+use crate::tls::pem;
+
+/// Shakes hands with clients. Cheap to clone. Changed files are used from the next connection on; open ones stay.
+#[derive(Clone)]
+pub struct Acceptor(Arc<Fresh<TlsAcceptor>>);
+
+impl Acceptor {
+    /// The server's side of one handshake.
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        self.0.get().accept(tcp).await
+    }
+}
+
+/// The acceptor for `tls`, or `None` when TLS is off.
+///
+/// With `tlsverify` clients are asked for a certificate. One that is not of `tlscacert` ends the handshake; none at all
+/// does not, since agents that have only a token must reach the registry: what such a client may ask for is decided
+/// per request (`api`).
+pub fn acceptor(tls: &Tls) -> Result<Option<Acceptor>> {
+    if !tls.enabled() {
+        return Ok(None);
+    }
+    let (Some(cert), Some(key)) = (tls.tlscert.clone(), tls.tlskey.clone()) else {
+        return Err(Error::us(Kind::Config, "--tlscert and --tlskey must be provided when using --tls"));
+    };
+    let ca = tls.tlscacert.clone().filter(|_| tls.tlsverify);
+    if tls.tlsverify && ca.is_none() {
+        return Err(Error::us(Kind::Config, "--tlscacert must be provided when using --tlsverify"));
+    }
+    let files = [Some(cert.clone()), Some(key.clone()), ca.clone()].into_iter().flatten().collect();
+    let fresh = Fresh::new(files, move || accepting(ca.as_deref(), &cert, &key))?;
+    Ok(Some(Acceptor(Arc::new(fresh))))
+}
+
+/// ALPN offers HTTP/1.1 only: attach and exec take the connection over, which HTTP/2 cannot give.
+fn accepting(ca: Option<&Path>, cert: &Path, key: &Path) -> Result<TlsAcceptor> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|e| Error::us(Kind::Internal, e.to_string()))?;
+    let builder = match ca {
+        Some(ca) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(pem::roots(ca)?), provider)
+                .allow_unauthenticated()
+                .build()
+                .map_err(|e| Error::us(Kind::Config, format!("cannot use {}: {e}", ca.display())))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder
+        .with_single_cert(pem::certificates(cert)?, pem::private_key(key)?)
+        .map_err(|e| Error::us(Kind::Config, format!("cannot use {} with its key: {e}", cert.display())))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::ClientTls;
+    use crate::tls::authority_tests::Authority;
+
+    /// Whether the client showed a certificate, or why there is no connection.
+    async fn met(server: &Authority, client: ClientTls) -> std::io::Result<bool> {
+        let (_near, far) = server.meet(&client).await;
+        far.map(|stream| stream.get_ref().1.peer_certificates().is_some())
+    }
+
+    #[tokio::test]
+    async fn a_certificate_may_be_missing_but_not_of_another_authority() {
+        let (ours, others) = (Authority::new(), Authority::new());
+        let client = |tls: &Tls| {
+            let tls = Tls { tlscacert: ours.tls().tlscacert, ..tls.clone() };
+            ClientTls::from_config(&tls).unwrap().unwrap()
+        };
+        let stranger = Tls { tlscert: None, tlskey: None, ..ours.tls() };
+        assert!(met(&ours, client(&ours.tls())).await.unwrap());
+        assert!(!met(&ours, client(&stranger)).await.unwrap());
+        assert!(met(&ours, client(&others.tls())).await.is_err());
+    }
+}

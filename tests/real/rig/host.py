@@ -1,0 +1,166 @@
+"""A little Debian machine with a real systemd as its first process, for tests of the package and its units.
+
+It is a `systemd-nspawn` container over an overlay: what a test installs in it is gone with it. It shares the session's
+network, so it reaches the real engines and the tests reach its port 3376. It is entered with `nsenter`, since no
+machined and no message bus run outside.
+
+`root()` makes the tree with debootstrap, `deb()` packs a .deb around the binary under test, with the project's own
+packaging data. Both are kept in the cache of `fetch`.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from . import fetch, guard, session, swarmd
+from .cli import CommandFailed, Result
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_BOOT = 60  # seconds; it takes one or two
+_POWEROFF = signal.SIGRTMIN + 4  # to systemd: poweroff
+
+
+def root():
+    """The tree of a minimal Debian of this machine's release with systemd. Made once."""
+    release = fetch.release()
+    tree = fetch.cache_dir() / f"root-{release}"
+    if not tree.is_dir():
+        partial = Path(tempfile.mkdtemp(prefix=".root-", dir=fetch.cache_dir()))
+        try:
+            _run("debootstrap", "--variant=minbase", "--include=systemd,systemd-sysv,dbus", release, str(partial), fetch.mirror())
+            partial.chmod(0o755)
+            partial.rename(tree)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return tree
+
+
+def cargo_deb():
+    """The packing tool. Built once."""
+    tools = fetch.cache_dir() / "tools"
+    if not (tools / "bin" / "cargo-deb").exists():
+        _run("cargo", "install", "--locked", "--quiet", "--root", str(tools), "cargo-deb")
+    return tools / "bin" / "cargo-deb"
+
+
+def deb(version):
+    """A .deb of the binary under test, as version `version`."""
+    target = session.state_dir() / "deb"
+    (target / "release").mkdir(parents=True, exist_ok=True)
+    _run("strip", "-o", str(target / "release" / "swarmd"), swarmd.binary())
+    _run(str(swarmd.ROOT / "packaging" / "texts"), swarmd.binary(), str(target / "release" / "made"))
+    made = target / f"swarmd_{version}.deb"
+    _run(str(cargo_deb()), "deb", "--no-build", "--no-strip", "--fast", "--deb-version", version, "-o", str(made),
+         cwd=swarmd.ROOT, env={**os.environ, "CARGO_TARGET_DIR": str(target), "CARGO_NET_OFFLINE": "true"})
+    return made
+
+
+def _run(*command, **options):
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: exit {done.returncode}\n{done.stdout[-2000:]}")
+
+
+class Host:
+    """One machine."""
+
+    def __init__(self, name):
+        self.name = name
+        self.dir = session.state_dir() / "disk" / f"host-{name}"
+        self.tree = self.dir / "root"
+        self.log_path = session.logs_dir() / f"host-{name}.log"
+        self._nspawn, self._init = None, None
+
+    def boot(self):
+        """Ends when systemd says that it is running."""
+        for part in ("up", "work", "root"):
+            (self.dir / part).mkdir(parents=True)
+        layers = f"lowerdir={root()},upperdir={self.dir}/up,workdir={self.dir}/work"
+        _run("mount", "-t", "overlay", "overlay", "-o", layers, str(self.tree))
+        (self.tree / "etc/hostname").write_text(f"{self.name}\n")
+        command = ["systemd-nspawn", "-q", "-D", str(self.tree), "-M", self.name, "--register=no", "--keep-unit",
+                   "--notify-ready=no", "--console=pipe", "--resolv-conf=off", "-b"]
+        with open(self.log_path, "ab") as log:
+            self._nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=self._prepare)
+        self._init = self._wait(self._find_init, "its systemd")
+        self._wait(self._answers, "an answer of systemd")
+        self.ok("systemctl", "is-system-running", "--wait")
+        return self
+
+    def _prepare(self):
+        """A cgroup of its own in each hierarchy: with --keep-unit all machines would else share one."""
+        guard.die_with_parent()
+        for group in session.make_cgroups(session.cgroup_parent(f"host-{self.name}")):
+            (group / "cgroup.procs").write_text(str(os.getpid()))
+
+    def _wait(self, look, what):
+        deadline = time.monotonic() + _BOOT
+        while True:
+            found = look()
+            if found:
+                return found
+            if self._nspawn.poll() is not None or time.monotonic() > deadline:
+                raise CommandFailed(f"host {self.name} does not boot: no {what}\n{self.log_path.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.05)
+
+    def _find_init(self):
+        for pid in guard.descendants(self._nspawn.pid):
+            if Path(f"/proc/{pid}/comm").read_text().strip() == "systemd":
+                return pid
+        return None
+
+    def _answers(self):
+        return self.run("test", "-S", "/run/systemd/private").code == 0
+
+    def down(self):
+        """Powers it off and forgets its disk."""
+        if self._nspawn is not None and self._nspawn.poll() is None:
+            os.kill(self._init, _POWEROFF)
+            try:
+                self._nspawn.wait(20)
+            except subprocess.TimeoutExpired:
+                os.kill(self._init, signal.SIGKILL)
+                self._nspawn.wait(20)
+        subprocess.run(["umount", "-l", str(self.tree)], check=False, stderr=subprocess.DEVNULL)
+        session.remove_cgroups(session.cgroup_parent(f"host-{self.name}"))
+
+    def line(self, *command):
+        """How to run a command inside."""
+        return ["nsenter", "-t", str(self._init), "-m", "-u", "-i", "-p", "-C", "-r", "-w", "env", "-i", f"PATH={_PATH}", "HOME=/root",
+                "TERM=dumb", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", *command]
+
+    def run(self, *command, timeout=60):
+        """Runs a command inside to its end."""
+        try:
+            done = subprocess.run(self.line(*command), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
+        except subprocess.TimeoutExpired as late:
+            raise CommandFailed(f"no end within {timeout} s: {Result(command, None, late.stdout or b'', late.stderr or b'')}") from None
+        return Result(command, done.returncode, done.stdout, done.stderr)
+
+    def ok(self, *command, timeout=60):
+        """Runs a command that must succeed; returns what it printed."""
+        result = self.run(*command, timeout=timeout)
+        if result.code != 0:
+            raise CommandFailed(f"on {self.name}: {result}")
+        return result.out
+
+    def unit(self, prop, unit="swarmd.service"):
+        """A property of a unit."""
+        return self.ok("systemctl", "show", "--value", "-p", prop, unit)
+
+    def path(self, absolute):
+        """A file of the machine, seen from outside."""
+        return self.tree / str(absolute).lstrip("/")
+
+    def put(self, file, absolute):
+        shutil.copy(file, self.path(absolute))
+        return absolute
+
+
+if __name__ == "__main__":
+    print(f"a Debian with systemd: {root()}")
+    print(f"packing tool: {cargo_deb()}")
