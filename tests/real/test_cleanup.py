@@ -34,11 +34,16 @@ class Cleanup(EngineCase):
         self.before = engines_running()
         self.names = set()  # of the inner sessions
 
-    def start(self):
+    def launch(self, *arguments):
+        """Starts Python with a new session's directory inside ours."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SWARMD_TESTS_")}
-        environment["TMPDIR"] = str(self.temporary)
-        run = subprocess.Popen([sys.executable, RUNNER, "test_rig.py", "-k", "orderly"], env=environment, stdout=subprocess.PIPE, text=True)
+        environment |= {"TMPDIR": str(self.temporary), "PYTHONPATH": str(RUNNER.parent)}
+        run = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=subprocess.PIPE, text=True)
         self.addCleanup(run.stdout.close)
+        return run
+
+    def start(self):
+        run = self.launch(RUNNER, "test_rig.py", "-k", "orderly")
         for line in run.stdout:
             if line.startswith("  pi2: Docker"):
                 self.names = {path.name for path in self.temporary.iterdir()}
@@ -66,6 +71,16 @@ class Cleanup(EngineCase):
 
     def test_killed(self):
         self.killed_by(signal.SIGKILL)
+
+    def test_nothing_is_made_anew_by_what_dies_late(self):
+        """The clean-up begins when all processes have ended, not while they do: some make directories to the last."""
+        program = RUNNER.parent / "rig" / "late_writer.py"
+        for _ in range(5):
+            run = self.launch("-c", f"from rig import session; session.enter({str(program)!r})")
+            self.assertEqual(run.stdout.readline(), "writing\n")
+            run.kill()
+            run.wait(30)
+            eventually(lambda: not self.left(), "nothing is left", show=self.left)
 
     def test_swept_by_the_next_run(self):
         """Guard and janitor both killed: the next run removes what they left."""

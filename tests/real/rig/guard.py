@@ -11,8 +11,8 @@ Three nets, each for a harder death than the one before:
    `unshare --pid --kill-child` (as for the real engines) that takes a whole pid namespace with it; the kernel
    leaves no one behind.
 3. What is no process (cgroups, directories) is removed by a *janitor*: a process in a session of its own that
-   waits until the other end of a pipe, held by us alone, is closed. It does the clean-up after an orderly end
-   too, so that this path is not one that is never walked. A janitor that was killed as well has its work done by
+   waits until the other end of a pipe, held by us alone, is closed, and until the namespace of net 2 is empty: what
+   dies a moment after us would make directories anew behind its back. It does the clean-up after an orderly end too, so that this path is not one that is never walked. A janitor that was killed as well has its work done by
    the next run (`session.sweep`).
 
 Guards do not nest: the outer one would kill the janitor of the inner one. It is *not* a sandbox: a command that wants to
@@ -80,8 +80,41 @@ def kill_descendants(spare=()):
         time.sleep(0.01)
 
 
+def _state(pid):
+    """State letter and start time of `pid`; `None` when it is gone. With the pid, the start time names one process."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return fields[0], fields[19]
+
+
+def _announce_first(child, pipe):
+    """Tells the janitor the first process of the pid namespace that `child`, an `unshare --fork`, makes."""
+    while child.poll() is None:
+        for pid in children(child.pid):
+            known = _state(pid)
+            if known:
+                os.write(pipe, f"{pid} {known[1]}\n".encode())
+                return
+        time.sleep(0.005)
+
+
+def _await_end(first):
+    """Ends when the process `first` has. The kernel lets the first process of a pid namespace end only after all
+    others in it: after that nothing can write where the janitor cleans."""
+    pid, start = first.split()
+    for _ in range(6000):
+        known = _state(pid)
+        if known is None or known[1] != start or known[0] in "ZX":
+            return
+        time.sleep(0.01)
+
+
 def start_janitor(clean):
-    """Forks a process that calls `clean()` once we are gone or have closed the returned descriptor."""
+    """Forks a process that calls `clean()` once we are gone or have closed the returned descriptor, and the process
+    that was named through it (`_announce_first`) has ended."""
     reader, writer = os.pipe()  # both close-on-exec: no command of ours can hold the janitor back
     pid = os.fork()
     if pid:
@@ -93,7 +126,10 @@ def start_janitor(clean):
         for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(sig, signal.SIG_IGN)
         os.close(writer)
-        os.read(reader, 1)
+        with os.fdopen(reader) as lines:
+            first = lines.read()
+        if first:
+            _await_end(first)
         clean()
         status = 0
     finally:
@@ -117,6 +153,8 @@ def run(command, clean=None, **popen):
     try:
         # A group of its own: Ctrl-C reaches us alone, and we end the rest.
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_own_group, **popen)
+        if clean:
+            _announce_first(child, pipe)
         status = child.wait()
         return status if status >= 0 else 128 - status
     finally:
