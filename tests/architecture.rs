@@ -13,6 +13,7 @@ const FLOW: &[&[&str]] = &[
     &["config", "state_file"],
     &["systemd"],
     &["tls"],
+    &["access"],
     &["docker"],
     &["store"],
     &["discovery"],
@@ -50,6 +51,8 @@ const PURE: &[&str] = &[
     "rescheduler/plan.rs",
     "api/builders.rs",
     "tls/lint.rs",
+    "tls/identity.rs",
+    "access/",
 ];
 
 /// Words that a pure file does not say: sockets, clocks, chance, files, environment.
