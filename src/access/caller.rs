@@ -1,6 +1,6 @@
 //! Who makes a call, as far as that decides what may be done.
 
-use crate::tls::identity::{Identity, Kind, Role};
+use crate::tls::identity::{Identity, Role, Who};
 
 /// What somebody's rights come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +45,11 @@ impl Caller {
     pub fn of(identity: Option<Identity>, by_hand: bool) -> Caller {
         let Some(identity) = identity else { return Caller::stranger() };
         let standing = match identity.kind {
-            Kind::Manager => Standing::Manager,
-            Kind::Agent => Standing::Agent,
-            Kind::User(role) => Standing::User(role),
-            Kind::Foreign if by_hand => Standing::Trusted,
-            Kind::Foreign => Standing::Stranger,
+            Who::Manager => Standing::Manager,
+            Who::Agent => Standing::Agent,
+            Who::User(role) => Standing::User(role),
+            Who::Foreign if by_hand => Standing::Trusted,
+            Who::Foreign => Standing::Stranger,
         };
         Caller { standing, name: identity.name, serial: Some(identity.serial) }
     }
@@ -104,18 +104,18 @@ impl Caller {
 mod tests {
     use super::*;
 
-    fn identity(kind: Kind) -> Option<Identity> {
+    fn identity(kind: Who) -> Option<Identity> {
         Some(Identity { kind, name: "alice b".into(), serial: "0a".into() })
     }
 
     #[test]
     fn certificates_give_the_rights_they_name() {
         for (kind, by_hand, standing) in [
-            (Kind::Manager, false, Standing::Manager),
-            (Kind::Agent, true, Standing::Agent),
-            (Kind::User(Role::Reader), true, Standing::User(Role::Reader)),
-            (Kind::Foreign, true, Standing::Trusted),
-            (Kind::Foreign, false, Standing::Stranger),
+            (Who::Manager, false, Standing::Manager),
+            (Who::Agent, true, Standing::Agent),
+            (Who::User(Role::Reader), true, Standing::User(Role::Reader)),
+            (Who::Foreign, true, Standing::Trusted),
+            (Who::Foreign, false, Standing::Stranger),
         ] {
             assert_eq!(Caller::of(identity(kind), by_hand).standing, standing, "{kind:?}");
         }
@@ -127,12 +127,12 @@ mod tests {
         for standing in [Standing::Stranger, Standing::Agent, Standing::User(Role::Admin)] {
             assert!(!Caller { standing, ..Caller::trusted() }.speaks_for_others());
         }
-        assert!(Caller::of(identity(Kind::Manager), false).speaks_for_others());
+        assert!(Caller::of(identity(Who::Manager), false).speaks_for_others());
     }
 
     #[test]
     fn a_user_is_the_same_behind_another_manager() {
-        let alice = Caller::of(identity(Kind::User(Role::Deployer)), false);
+        let alice = Caller::of(identity(Who::User(Role::Deployer)), false);
         assert_eq!(Caller::from_passed_on(&alice.passed_on().unwrap()), alice);
         assert_eq!(Caller::trusted().passed_on(), None);
         for broken in ["", "admin", "root - x", "Admin - x", "trusted - x", "manager 1 x"] {

@@ -16,6 +16,7 @@
 
 pub mod caller;
 pub mod forms;
+pub mod parameters;
 pub mod policy;
 mod rules;
 mod shape;

@@ -1,6 +1,7 @@
 //! One request of a client, taken apart: version, path segments, query.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
@@ -8,6 +9,7 @@ use hyper::body::{Body, Incoming};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use percent_encoding::percent_decode_str;
 
+use crate::access::Caller;
 use crate::api::upload::Upload;
 use crate::docker::version::ApiVersion;
 use crate::error::{Error, Kind, Result};
@@ -65,6 +67,10 @@ pub struct Call {
     pub query: Query,
     /// Where it comes from.
     pub peer: Peer,
+    /// Who makes it.
+    pub caller: Arc<Caller>,
+    /// Networks that it names, of a caller with a role.
+    pub joins: Vec<String>,
 }
 
 /// What an engine must know of who asks for a container: taken from a client's call, or empty for a wish of
@@ -81,10 +87,11 @@ pub struct Ask {
 
 impl Call {
     /// Takes a request apart. Fails on paths that are not UTF-8 after decoding.
-    pub fn new(request: Request<Incoming>, peer: Peer) -> Result<Call> {
+    pub fn new(request: Request<Incoming>, peer: Peer, caller: Arc<Caller>) -> Result<Call> {
         let (version, segments) = split_path(request.uri().path())?;
         let query = Query::parse(request.uri().query().unwrap_or_default());
-        Ok(Call { request: request.map(Upload::from), version, segments, query, peer })
+        let request = request.map(Upload::from);
+        Ok(Call { request, version, segments, query, peer, caller, joins: Vec::new() })
     }
 
     /// The method.
@@ -170,6 +177,11 @@ impl Query {
     /// The first value of a parameter.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.pairs.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
+
+    /// All parameters, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(k, v)| (k.as_str(), v.as_str()))
     }
 
     /// All values of a parameter.
