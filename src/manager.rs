@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::build::Bursts;
 use crate::api::exec::Execs;
+use crate::api::limits::Limits;
 use crate::api::platforms::Platforms;
 use crate::api::replica::Way;
 use crate::api::supply::Supply;
@@ -109,6 +110,8 @@ pub fn start(config: &Config, parts: Parts<'_>, cancel: &CancellationToken) -> R
             filters: manager.filter.clone(),
             overcommit_percent: scheduler::overcommit_percent(manager.overcommit),
         },
+        limits: Arc::new(Limits::new(config.limits.clone())),
+        revoked: Arc::new(|_| false),
         discovery: backend,
         outlook: outlook.clone(),
         decisions: Log::default(),

@@ -55,6 +55,17 @@ impl std::fmt::Display for Peer {
     }
 }
 
+/// Who sent a request.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    /// Where it comes from.
+    pub peer: Peer,
+    /// Who makes it.
+    pub caller: Arc<Caller>,
+    /// By which it is known in records.
+    pub id: String,
+}
+
 /// A request.
 pub struct Call {
     /// As it came; the path in it is not to be trusted, use `segments`.
@@ -69,6 +80,8 @@ pub struct Call {
     pub peer: Peer,
     /// Who makes it.
     pub caller: Arc<Caller>,
+    /// By which it is known in records.
+    pub id: String,
     /// Networks that it names, of a caller with a role.
     pub joins: Vec<String>,
 }
@@ -87,11 +100,20 @@ pub struct Ask {
 
 impl Call {
     /// Takes a request apart. Fails on paths that are not UTF-8 after decoding.
-    pub fn new(request: Request<Incoming>, peer: Peer, caller: Arc<Caller>) -> Result<Call> {
+    pub fn new(request: Request<Incoming>, sender: &Sender) -> Result<Call> {
         let (version, segments) = split_path(request.uri().path())?;
         let query = Query::parse(request.uri().query().unwrap_or_default());
-        let request = request.map(Upload::from);
-        Ok(Call { request, version, segments, query, peer, caller, joins: Vec::new() })
+        let Sender { peer, caller, id } = sender.clone();
+        Ok(Call {
+            request: request.map(Upload::from),
+            version,
+            segments,
+            query,
+            peer,
+            caller,
+            id,
+            joins: Vec::new(),
+        })
     }
 
     /// The method.
@@ -147,7 +169,7 @@ pub fn version_of(path: &str) -> Option<ApiVersion> {
 
 /// Splits a path into version and decoded segments. Empty segments (`//`, trailing `/`) and `.`/`..` are kept
 /// as they are: they match no route, so nothing can be reached by another spelling.
-fn split_path(path: &str) -> Result<(Option<ApiVersion>, Vec<String>)> {
+pub fn split_path(path: &str) -> Result<(Option<ApiVersion>, Vec<String>)> {
     let mut raw = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
     let version = version_of(path);
     if version.is_some() {

@@ -6,6 +6,7 @@
 
 pub mod admit;
 pub mod answer;
+pub mod audit;
 pub mod build;
 pub mod builders;
 pub mod call;
@@ -26,6 +27,7 @@ pub mod image_list;
 pub mod images;
 pub mod info;
 pub mod lifecycle;
+pub mod limits;
 pub mod line;
 pub mod linger;
 pub mod networks;
@@ -77,6 +79,10 @@ pub struct Api {
     pub primary: replica::Way,
     /// How containers are placed.
     pub placement: scheduler::Options,
+    /// How much one client may ask for.
+    pub limits: Arc<limits::Limits>,
+    /// Whether the certificate with a serial number counts no more.
+    pub revoked: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     /// Where the engines are listed.
     pub discovery: Backend,
     /// How discovery stands.

@@ -15,12 +15,12 @@ use hyper::{Request, Response, StatusCode};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::access::Caller;
-use crate::api::call::{Call, Peer};
+use crate::api::call::{Call, Peer, Sender};
 use crate::api::ending::cut_by;
 use crate::api::hijack::until_close;
 use crate::api::proxy::{build, pass_back};
 use crate::api::upload::Upload;
-use crate::api::{Api, error};
+use crate::api::{Api, audit, error};
 use crate::docker::endpoint::Endpoint;
 use crate::docker::fence::changes;
 use crate::docker::http::{Body, Client, Failed, boxed};
@@ -32,6 +32,8 @@ use crate::tls::ClientTls;
 const PASSED_ON: HeaderName = HeaderName::from_static("x-swarmd-passed-on");
 /// The user whose call it is, `ROLE SERIAL NAME`; not there for who has no role.
 const PASSED_USER: HeaderName = HeaderName::from_static("x-swarmd-user");
+/// The ID of the call.
+const PASSED_ID: HeaderName = HeaderName::from_static("x-swarmd-request-id");
 /// The mark of an answer that says: nothing was done, I am not the primary.
 const REFUSED: HeaderName = HeaderName::from_static("x-swarmd-not-primary");
 
@@ -42,6 +44,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// How long a manager that is not the primary any more has for finishing what may have changed something: as long as
 /// it drains when it is stopped.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How often open streams look whether their certificate still counts.
+const REVOCATION: Duration = Duration::from_secs(1);
 
 /// What became of a call.
 pub enum Passed {
@@ -82,20 +87,20 @@ impl Way {
 
 impl Api {
     /// Who is behind a call, if it is another manager that makes it. What anybody else says about that is taken out.
-    pub fn behind(&self, request: &mut Request<Incoming>, peer: Peer, caller: Arc<Caller>) -> (Peer, Arc<Caller>) {
-        let shared = self.mandate.is_shared() && !matches!(peer, Peer::Unix);
-        if shared && caller.speaks_for_others() {
-            return match asserted(request.headers()) {
-                Some((peer, None)) => (peer, caller),
-                Some((peer, Some(user))) => (peer, Arc::new(user)),
-                None => (peer, caller),
-            };
-        }
+    pub fn behind(&self, request: &mut Request<Incoming>, peer: Peer, caller: Arc<Caller>) -> Sender {
         let headers = request.headers_mut();
-        for name in [PASSED_ON, PASSED_USER] {
-            headers.remove(name);
+        let shared = self.mandate.is_shared() && peer != Peer::Unix;
+        if !(shared && caller.speaks_for_others()) {
+            for name in [PASSED_ON, PASSED_USER, PASSED_ID] {
+                headers.remove(name);
+            }
         }
-        (peer, caller)
+        let id = headers.get(PASSED_ID).and_then(|id| id.to_str().ok()).filter(|id| audit::is_id(id));
+        let id = id.map_or_else(audit::new_id, str::to_string);
+        match asserted(headers) {
+            Some((peer, user)) => Sender { peer, caller: user.map_or(caller, Arc::new), id },
+            None => Sender { peer, caller, id },
+        }
     }
 }
 
@@ -109,7 +114,9 @@ fn asserted(headers: &HeaderMap) -> Option<(Peer, Option<Caller>)> {
         (Some(peer), user) => Some((peer, user)),
         // `unix`: that manager's machine.
         (None, None) => None,
-        (None, Some(_)) => Some((Peer::Behind(std::net::SocketAddr::from(([0, 0, 0, 0], 0))), Some(Caller::stranger()))),
+        (None, Some(_)) => {
+            Some((Peer::Behind(std::net::SocketAddr::from(([0, 0, 0, 0], 0))), Some(Caller::stranger())))
+        }
     }
 }
 
@@ -186,7 +193,13 @@ impl Api {
     /// The primary's answer as ours. Its streams end when it is replaced.
     fn bring_back(&self, call: Call, answer: Response<Incoming>, primary: &str) -> Response<Body> {
         let grace = if changes(call.method()) { GRACE } else { Duration::ZERO };
-        let cut = self.replaced(primary.to_string(), grace);
+        let (replaced, revoked) = (self.replaced(primary.to_string(), grace), self.revocation(&call.caller));
+        let cut = async {
+            tokio::select! {
+                () = replaced => {}
+                () = revoked => {}
+            }
+        };
         let mut response = match answer.status() {
             StatusCode::SWITCHING_PROTOCOLS => self.tunnel(call, answer, cut, async {}),
             _ => cut_by(until_close(pass_back(answer)), cut),
@@ -204,14 +217,29 @@ impl Api {
         }
     }
 
-    /// Ends when the reign that we are in ends, other than by an orderly stop: then what is under way is drained.
-    pub fn reign_ends(&self) -> impl Future<Output = ()> + Send + 'static {
+    /// Ends when a call is to be broken off: the reign that we are in has ended, other than by an orderly stop (then
+    /// what is under way is drained), or the caller's certificate was revoked.
+    pub fn breaks_off(&self, caller: &Caller) -> impl Future<Output = ()> + Send + 'static {
         let (mandate, closing) = (self.mandate.clone(), self.closing.clone());
-        let term = mandate.leadership().term;
+        let (term, revoked) = (mandate.leadership().term, self.revocation(caller));
         async move {
-            mandate.deposed(term).await;
+            tokio::select! {
+                () = mandate.deposed(term) => {}
+                () = revoked => return,
+            }
             if closing.is_cancelled() {
                 std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Ends when the caller's certificate is revoked; without one never.
+    fn revocation(&self, caller: &Caller) -> impl Future<Output = ()> + Send + 'static {
+        let (revoked, serial) = (Arc::clone(&self.revoked), caller.serial.clone());
+        async move {
+            let Some(serial) = serial else { return std::future::pending().await };
+            while !revoked(&serial) {
+                sleep(REVOCATION).await;
             }
         }
     }
@@ -228,6 +256,9 @@ fn passed(call: &Call, body: Body) -> Result<Request<Body>> {
     }
     let client = HeaderValue::try_from(call.peer.to_string());
     headers.insert(PASSED_ON, client.unwrap_or(HeaderValue::from_static("unix")));
+    if let Ok(id) = HeaderValue::try_from(&call.id) {
+        headers.insert(PASSED_ID, id);
+    }
     if let Some(user) = call.caller.passed_on() {
         let user = HeaderValue::try_from(user);
         headers.insert(PASSED_USER, user.unwrap_or(HeaderValue::from_static("?")));
@@ -282,6 +313,10 @@ mod tests {
             assert_eq!(asserted(&headers).unwrap().1.unwrap().role(), role, "{said}");
         }
         headers.insert(PASSED_ON, HeaderValue::from_static("unix"));
-        assert_eq!(asserted(&headers).unwrap().1.unwrap().role(), "stranger", "nobody on the unix socket has a role");
+        assert_eq!(
+            asserted(&headers).unwrap().1.unwrap().role(),
+            "stranger",
+            "nobody on the unix socket has a role"
+        );
     }
 }

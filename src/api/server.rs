@@ -28,13 +28,11 @@ use crate::tls::identity::Identity;
 use crate::tls::refusal;
 use crate::tls::server::Acceptor;
 
-/// Connections at once. Each `logs -f`, `attach` and `events` holds one.
+/// Connections at once on a unix socket. Each `logs -f`, `attach` and `events` holds one.
 const CONNECTIONS: usize = 8192;
 /// A head must arrive within this time. Go's clients keep idle connections for 90 s: ending those earlier
 /// would race with their next request.
 const HEAD_DEADLINE: Duration = Duration::from_secs(120);
-/// A TLS handshake must be done within this time.
-const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// Pause after a failed accept (out of descriptors, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -52,7 +50,11 @@ pub async fn serve(
     cancel: CancellationToken,
 ) {
     let connections = TaskTracker::new();
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let connections_at_once = match &socket {
+        Socket::Tcp(_) => api.limits.set().connections as usize,
+        Socket::Unix(..) => CONNECTIONS,
+    };
+    let room = Arc::new(Semaphore::new(connections_at_once));
     let mut beats = tokio::time::interval(beat::PERIOD);
     loop {
         let accepted = tokio::select! {
@@ -97,22 +99,41 @@ async fn greet(accepted: Accepted, tls: Option<Acceptor>, api: Arc<Api>, cancel:
     match (accepted, tls) {
         (Accepted::Unix(stream), _) => connection(stream, Peer::Unix, Caller::trusted(), api, cancel).await,
         (Accepted::Tcp(stream, peer), tls) => {
+            let Some(_counted) = api.limits.connect(peer.ip()) else {
+                tracing::debug!(PEER = %peer, "refused: it has too many connections already");
+                return;
+            };
             prepare(&stream);
             match tls {
                 None => connection(stream, Peer::Tcp(peer), Caller::trusted(), api, cancel).await,
-                Some(tls) => match tokio::time::timeout(HANDSHAKE_DEADLINE, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => {
+                Some(tls) => {
+                    if let Some(stream) = shake_hands(stream, peer, &tls, &api).await {
                         let (peer, caller) = met(&stream, peer, &api.config);
                         connection(stream, peer, caller, api, cancel).await;
                     }
-                    Ok(Err(e)) => {
-                        tracing::info!(PEER = %peer, "TLS handshake failed: {e} ({})", refusal::cure(&e));
-                    }
-                    Err(_) => tracing::info!(PEER = %peer, "TLS handshake took too long"),
-                },
+                }
             }
         }
     }
+}
+
+/// So many at once, each within its time: waiting for a turn counts, too.
+async fn shake_hands(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: &Acceptor,
+    api: &Api,
+) -> Option<TlsStream<TcpStream>> {
+    let handshake = async {
+        let _turn = api.limits.handshakes.acquire().await;
+        tls.accept(stream).await
+    };
+    match tokio::time::timeout(api.limits.set().handshake_timeout, handshake).await {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(e)) => tracing::info!(PEER = %peer, "TLS handshake failed: {e} ({})", refusal::cure(&e)),
+        Err(_) => tracing::info!(PEER = %peer, "TLS handshake took too long"),
+    }
+    None
 }
 
 /// Who is at the other end of a handshake. A certificate that was shown is a good one, or there were no connection.
@@ -134,6 +155,7 @@ async fn connection<S: ClientSocket>(
     cancel: CancellationToken,
 ) {
     let caller = Arc::new(caller);
+    let (header_bytes, headers) = (api.limits.set().header_bytes as usize, api.limits.set().headers as usize);
     let service = service_fn(move |request: Request<Incoming>| {
         let (api, caller) = (Arc::clone(&api), Arc::clone(&caller));
         async move { Ok::<_, std::convert::Infallible>(api.answer(request, peer, caller).await) }
@@ -141,6 +163,8 @@ async fn connection<S: ClientSocket>(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE)
+        .max_buf_size(header_bytes)
+        .max_headers(headers)
         .serve_connection(TokioIo::new(Lingering::new(Line::new(stream))), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);

@@ -31,7 +31,7 @@ impl Acceptor {
 ///
 /// With `tlsverify` clients are asked for a certificate. One that is not of `tlscacert` ends the handshake; none at all
 /// does not, since agents that have only a token must reach the registry: what such a client may ask for is decided
-/// per request (`api`).
+/// per request (`api`). With `strict` it does, too.
 pub fn acceptor(tls: &Tls) -> Result<Option<Acceptor>> {
     if !tls.enabled() {
         return Ok(None);
@@ -44,20 +44,22 @@ pub fn acceptor(tls: &Tls) -> Result<Option<Acceptor>> {
         return Err(Error::us(Kind::Config, "--tlscacert must be provided when using --tlsverify"));
     }
     let files = [Some(cert.clone()), Some(key.clone()), ca.clone()].into_iter().flatten().collect();
-    let fresh = Fresh::new(files, move || accepting(ca.as_deref(), &cert, &key))?;
+    let strict = tls.strict;
+    let fresh = Fresh::new(files, move || accepting(ca.as_deref(), strict, &cert, &key))?;
     Ok(Some(Acceptor(Arc::new(fresh))))
 }
 
 /// ALPN offers HTTP/1.1 only: attach and exec take the connection over, which HTTP/2 cannot give.
-fn accepting(ca: Option<&Path>, cert: &Path, key: &Path) -> Result<TlsAcceptor> {
+fn accepting(ca: Option<&Path>, strict: bool, cert: &Path, key: &Path) -> Result<TlsAcceptor> {
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::us(Kind::Internal, e.to_string()))?;
     let builder = match ca {
         Some(ca) => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(pem::roots(ca)?), provider)
-                .allow_unauthenticated()
+            let asked = WebPkiClientVerifier::builder_with_provider(Arc::new(pem::roots(ca)?), provider);
+            let asked = if strict { asked } else { asked.allow_unauthenticated() };
+            let verifier = asked
                 .build()
                 .map_err(|e| Error::us(Kind::Config, format!("cannot use {}: {e}", ca.display())))?;
             builder.with_client_cert_verifier(verifier)
