@@ -51,6 +51,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::cluster::Cluster;
 use crate::config::Config;
@@ -123,7 +124,7 @@ impl Api {
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let ended = self.streams.spawn(work).await;
+        let ended = self.streams.spawn(work.in_current_span()).await;
         ended.unwrap_or_else(|e| Err(Error::us(Kind::Internal, format!("a task failed: {e}"))))
     }
 }
