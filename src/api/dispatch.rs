@@ -83,7 +83,7 @@ impl Api {
         if matches!(peer, Peer::Stranger(_)) && !found.as_ref().is_some_and(|r| r.answer.takes_strangers()) {
             return Err(no_certificate());
         }
-        if self.config.manager.cors && call.method() == hyper::Method::OPTIONS {
+        if self.config().manager.cors && call.method() == hyper::Method::OPTIONS {
             return Ok(error::nothing(StatusCode::OK));
         }
         let Some(route) = found else {
@@ -217,10 +217,11 @@ impl Api {
             }
         };
         set("api-version", range.max.to_string());
-        set("docker-experimental", self.config.experimental.to_string());
+        let config = self.config();
+        set("docker-experimental", config.experimental.to_string());
         set("ostype", "linux".to_string());
         set("server", format!("swarm/{} (linux)", env!("CARGO_PKG_VERSION")));
-        if self.config.manager.cors {
+        if config.manager.cors {
             set("access-control-allow-origin", "*".to_string());
             set(
                 "access-control-allow-headers",
