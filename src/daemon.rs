@@ -37,7 +37,7 @@ const STATUS_INTERVAL: Duration = beat::PERIOD;
 
 /// Runs the daemon until it is told to end. `inherited` was taken before any thread existed.
 pub fn run(mut loaded: Loaded, inherited: Inherited) -> Result<()> {
-    let log = journal::init(loaded.config.log.level)?;
+    let log = journal::init(loaded.config.log.level, loaded.config.role)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
