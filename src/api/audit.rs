@@ -3,7 +3,6 @@
 //! It goes to the log under a target of its own, which no log level turns off; in the journal each part is a field
 //! (`journalctl TARGET=swarmd::audit USER=alice`). There are no secrets in it: no bodies, headers or parameters.
 
-use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, Uri};
 
 use crate::access::Class;
@@ -12,10 +11,8 @@ use crate::api::call::{Sender, split_path};
 use crate::api::route;
 use crate::docker::http::Body;
 
-/// Of the records.
+/// Of the records. Which request it was is said by the span around it.
 pub const TARGET: &str = "swarmd::audit";
-/// Of answers, so that a client can say which call it means.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest object in a record.
 const LONGEST: usize = 512;
 
@@ -68,7 +65,6 @@ impl Entry {
             OBJECT = %object,
             NODE = node,
             RESULT = result,
-            REQUEST_ID = %sender.id,
             "{user} ({}) {method} {object}: {result}",
             caller.role()
         );
@@ -128,26 +124,6 @@ pub fn shown(uri: &Uri) -> String {
     object(uri) + &query.unwrap_or_default()
 }
 
-/// A new ID for a request.
-pub fn new_id() -> String {
-    let mut bytes = [0; 8];
-    // Without random numbers it is one that says so; nothing rests on it.
-    let _ = getrandom::fill(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Whether another manager's ID is one of ours.
-pub fn is_id(text: &str) -> bool {
-    text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
-/// Tells the client the ID.
-pub fn stamp(response: &mut Response<Body>, id: &str) {
-    if let Ok(value) = HeaderValue::from_str(id) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,11 +169,5 @@ mod tests {
         ] {
             assert_eq!(shown(&asked.parse().unwrap()), logged);
         }
-    }
-
-    #[test]
-    fn ids_are_ours() {
-        assert!(is_id(&new_id()) && new_id() != new_id());
-        assert!(!is_id("0123456789abcdeg") && !is_id(""));
     }
 }

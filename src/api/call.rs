@@ -62,8 +62,8 @@ pub struct Sender {
     pub peer: Peer,
     /// Who makes it.
     pub caller: Arc<Caller>,
-    /// By which it is known in records.
-    pub id: String,
+    /// What the request is called.
+    pub id: RequestId,
 }
 
 /// A request.
@@ -80,10 +80,34 @@ pub struct Call {
     pub peer: Peer,
     /// Who makes it.
     pub caller: Arc<Caller>,
-    /// By which it is known in records.
-    pub id: String,
+    /// What the log, and the answer's `X-Request-Id`, call it.
+    pub id: RequestId,
     /// Networks that it names, of a caller with a role.
     pub joins: Vec<String>,
+}
+
+/// What one request is called: in each log line about it, and in the header `X-Request-Id` of its answer. 16 hex
+/// digits of chance; not a secret. A manager that passes a call on hands its name over, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestId(u64);
+
+impl RequestId {
+    /// A new one.
+    pub fn make() -> RequestId {
+        RequestId(fastrand::u64(..))
+    }
+
+    /// Reads what another manager says. `None` for what no manager would say.
+    pub fn parse(text: &str) -> Option<RequestId> {
+        let plain = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        u64::from_str_radix(text, 16).ok().filter(|_| plain).map(RequestId)
+    }
+}
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
 }
 
 /// What an engine must know of who asks for a container: taken from a client's call, or empty for a wish of

@@ -7,13 +7,14 @@ use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::access::{Caller, policy};
 use crate::api::answer::{Answer, Lists, Manager, Many, New, One, Prune, Refusal, Several, Streams};
 use crate::api::audit::{self, Entry};
 use crate::api::call::{Call, Peer, Sender, version_of};
 use crate::api::ending::{cut_by, ended_by, is_endless};
-use crate::api::replica::{FromPrimary, Passed};
+use crate::api::replica::{FromPrimary, Passed, REQUEST_ID};
 use crate::api::route::{self, Route};
 use crate::api::{Api, error, system};
 use crate::docker::http::{Body, empty};
@@ -36,10 +37,22 @@ impl Api {
         caller: Arc<Caller>,
     ) -> Response<Body> {
         let (serial, sender) = (caller.serial.clone(), self.behind(&mut request, peer, caller));
+        // At the highest level: whatever is told about the request carries its name.
+        let span = tracing::error_span!("request", REQUEST_ID = %sender.id);
+        self.answer_as(request, serial.as_deref(), sender).instrument(span).await
+    }
+
+    /// `serial` is that of the certificate of the connection, which may be another manager's.
+    async fn answer_as(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        serial: Option<&str>,
+        sender: Sender,
+    ) -> Response<Body> {
         let range = self.cluster.view().api_range();
         let (method, path) = (request.method().clone(), audit::shown(request.uri()));
         let entry = Entry::of(&request);
-        let answered = match self.welcome(serial.as_deref(), &sender) {
+        let answered = match self.welcome(serial, &sender) {
             Ok(()) => self.route(request, &sender, range).await,
             Err(e) => Err(e),
         };
@@ -58,12 +71,14 @@ impl Api {
             entry.write(&sender, &response);
         }
         tracing::debug!(STATUS = response.status().as_u16(), PEER = %sender.peer, "{method} {path}");
-        audit::stamp(&mut response, &sender.id);
         if method == hyper::Method::HEAD {
             *response.body_mut() = empty();
         }
         if !from_primary {
             self.common_headers(&mut response, range);
+        }
+        if let Ok(id) = HeaderValue::from_str(&sender.id.to_string()) {
+            response.headers_mut().insert(REQUEST_ID, id);
         }
         response
     }
@@ -86,7 +101,7 @@ impl Api {
         let mut call = Call::new(request, sender)?;
         let found = route::find(call.method(), &call.segments);
         self.admit(&mut call, found.as_ref()).await?;
-        if self.config.manager.cors && call.method() == hyper::Method::OPTIONS {
+        if self.config().manager.cors && call.method() == hyper::Method::OPTIONS {
             return Ok(error::nothing(StatusCode::OK));
         }
         let Some(mut route) = found else {
@@ -221,10 +236,11 @@ impl Api {
             }
         };
         set("api-version", range.max.to_string());
-        set("docker-experimental", self.config.experimental.to_string());
+        let config = self.config();
+        set("docker-experimental", config.experimental.to_string());
         set("ostype", "linux".to_string());
         set("server", format!("swarm/{} (linux)", env!("CARGO_PKG_VERSION")));
-        if self.config.manager.cors {
+        if config.manager.cors {
             set("access-control-allow-origin", "*".to_string());
             set(
                 "access-control-allow-headers",

@@ -15,12 +15,12 @@ use hyper::{Request, Response, StatusCode};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::access::Caller;
-use crate::api::call::{Call, Peer, Sender};
+use crate::api::call::{Call, Peer, RequestId, Sender};
 use crate::api::ending::cut_by;
 use crate::api::hijack::until_close;
 use crate::api::proxy::{build, pass_back};
 use crate::api::upload::Upload;
-use crate::api::{Api, audit, error};
+use crate::api::{Api, error};
 use crate::docker::endpoint::Endpoint;
 use crate::docker::fence::changes;
 use crate::docker::http::{Body, Client, Failed, boxed};
@@ -32,10 +32,11 @@ use crate::tls::ClientTls;
 const PASSED_ON: HeaderName = HeaderName::from_static("x-swarmd-passed-on");
 /// The user whose call it is, `ROLE SERIAL NAME`; not there for who has no role.
 const PASSED_USER: HeaderName = HeaderName::from_static("x-swarmd-user");
-/// The ID of the call.
-const PASSED_ID: HeaderName = HeaderName::from_static("x-swarmd-request-id");
 /// The mark of an answer that says: nothing was done, I am not the primary.
 const REFUSED: HeaderName = HeaderName::from_static("x-swarmd-not-primary");
+
+/// What a call is called.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How long a call waits for a primary.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -91,12 +92,12 @@ impl Api {
         let headers = request.headers_mut();
         let shared = self.mandate.is_shared() && peer != Peer::Unix;
         if !(shared && caller.speaks_for_others()) {
-            for name in [PASSED_ON, PASSED_USER, PASSED_ID] {
+            for name in [PASSED_ON, PASSED_USER] {
                 headers.remove(name);
             }
         }
-        let id = headers.get(PASSED_ID).and_then(|id| id.to_str().ok()).filter(|id| audit::is_id(id));
-        let id = id.map_or_else(audit::new_id, str::to_string);
+        let id = headers.get(REQUEST_ID).filter(|_| headers.contains_key(PASSED_ON));
+        let id = id.and_then(|id| RequestId::parse(id.to_str().ok()?)).unwrap_or_else(RequestId::make);
         match asserted(headers) {
             Some((peer, user)) => Sender { peer, caller: user.map_or(caller, Arc::new), id },
             None => Sender { peer, caller, id },
@@ -256,8 +257,8 @@ fn passed(call: &Call, body: Body) -> Result<Request<Body>> {
     }
     let client = HeaderValue::try_from(call.peer.to_string());
     headers.insert(PASSED_ON, client.unwrap_or(HeaderValue::from_static("unix")));
-    if let Ok(id) = HeaderValue::try_from(&call.id) {
-        headers.insert(PASSED_ID, id);
+    if let Ok(id) = HeaderValue::try_from(call.id.to_string()) {
+        headers.insert(REQUEST_ID, id);
     }
     if let Some(user) = call.caller.passed_on() {
         let user = HeaderValue::try_from(user);

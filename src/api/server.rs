@@ -108,7 +108,7 @@ async fn greet(accepted: Accepted, tls: Option<Acceptor>, api: Arc<Api>, cancel:
                 None => connection(stream, Peer::Tcp(peer), Caller::trusted(), api, cancel).await,
                 Some(tls) => {
                     if let Some(stream) = shake_hands(stream, peer, &tls, &api).await {
-                        let (peer, caller) = met(&stream, peer, &api.config);
+                        let (peer, caller) = met(&stream, peer, &api.config());
                         connection(stream, peer, caller, api, cancel).await;
                     }
                 }
