@@ -13,6 +13,7 @@ use crate::access::Caller;
 use crate::api::upload::Upload;
 use crate::docker::version::ApiVersion;
 use crate::error::{Error, Kind, Result};
+use crate::tls::identity::Identity;
 
 /// Largest JSON body that we read. Tar streams are never read whole.
 const LARGEST_JSON: usize = 4 << 20;
@@ -60,7 +61,9 @@ impl std::fmt::Display for Peer {
 pub struct Sender {
     /// Where it comes from.
     pub peer: Peer,
-    /// Who makes it.
+    /// Who shows a certificate there, if anybody does.
+    pub identity: Option<Arc<Identity>>,
+    /// Who makes it: another than that if a manager passes it on.
     pub caller: Arc<Caller>,
     /// What the request is called.
     pub id: RequestId,
@@ -78,7 +81,9 @@ pub struct Call {
     pub query: Query,
     /// Where it comes from.
     pub peer: Peer,
-    /// Who makes it.
+    /// Who shows a certificate there, if anybody does.
+    pub identity: Option<Arc<Identity>>,
+    /// Who makes it: another than that if a manager passes it on.
     pub caller: Arc<Caller>,
     /// What the log, and the answer's `X-Request-Id`, call it.
     pub id: RequestId,
@@ -127,13 +132,14 @@ impl Call {
     pub fn new(request: Request<Incoming>, sender: &Sender) -> Result<Call> {
         let (version, segments) = split_path(request.uri().path())?;
         let query = Query::parse(request.uri().query().unwrap_or_default());
-        let Sender { peer, caller, id } = sender.clone();
+        let Sender { peer, identity, caller, id } = sender.clone();
         Ok(Call {
             request: request.map(Upload::from),
             version,
             segments,
             query,
             peer,
+            identity,
             caller,
             id,
             joins: Vec::new(),

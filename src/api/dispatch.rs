@@ -9,7 +9,7 @@ use hyper::{Request, Response, StatusCode};
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use crate::access::{Caller, policy};
+use crate::access::policy;
 use crate::api::answer::{Answer, Lists, Manager, Many, New, One, Prune, Refusal, Several, Streams};
 use crate::api::audit::{self, Entry};
 use crate::api::call::{Call, Peer, Sender, version_of};
@@ -20,6 +20,7 @@ use crate::api::{Api, error, system};
 use crate::docker::http::{Body, empty};
 use crate::docker::version::ApiRange;
 use crate::error::{Error, Kind, Result, Side};
+use crate::tls::identity::Identity;
 
 /// What an engine outside swarm mode answers; every client knows it.
 const NO_SWARM_MODE: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to \
@@ -34,25 +35,19 @@ impl Api {
         self: &Arc<Self>,
         mut request: Request<Incoming>,
         peer: Peer,
-        caller: Arc<Caller>,
+        identity: Option<Arc<Identity>>,
     ) -> Response<Body> {
-        let (serial, sender) = (caller.serial.clone(), self.behind(&mut request, peer, caller));
+        let sender = self.behind(&mut request, peer, identity);
         // At the highest level: whatever is told about the request carries its name.
         let span = tracing::error_span!("request", REQUEST_ID = %sender.id);
-        self.answer_as(request, serial.as_deref(), sender).instrument(span).await
+        self.answer_as(request, sender).instrument(span).await
     }
 
-    /// `serial` is that of the certificate of the connection, which may be another manager's.
-    async fn answer_as(
-        self: &Arc<Self>,
-        request: Request<Incoming>,
-        serial: Option<&str>,
-        sender: Sender,
-    ) -> Response<Body> {
+    async fn answer_as(self: &Arc<Self>, request: Request<Incoming>, sender: Sender) -> Response<Body> {
         let range = self.cluster.view().api_range();
         let (method, path) = (request.method().clone(), audit::shown(request.uri()));
         let entry = Entry::of(&request);
-        let answered = match self.welcome(serial, &sender) {
+        let answered = match self.welcome(&sender) {
             Ok(()) => self.route(request, &sender, range).await,
             Err(e) => Err(e),
         };
@@ -84,8 +79,9 @@ impl Api {
     }
 
     /// Whether somebody is let in at all: whose certificate still counts, and who has not asked too much.
-    fn welcome(&self, serial: Option<&str>, sender: &Sender) -> Result<()> {
-        let serials = [serial, sender.caller.serial.as_deref()];
+    fn welcome(&self, sender: &Sender) -> Result<()> {
+        let shown = sender.identity.as_ref().map(|identity| identity.serial.as_str());
+        let serials = [shown, sender.caller.serial.as_deref()];
         if serials.into_iter().flatten().any(|serial| (self.revoked)(serial)) {
             return Err(policy::forbidden("this certificate was revoked").advise("ask for a new one"));
         }

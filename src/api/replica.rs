@@ -27,6 +27,7 @@ use crate::docker::http::{Body, Client, Failed, boxed};
 use crate::election::{Leadership, Role, no_primary};
 use crate::error::{Error, Kind, Result};
 use crate::tls::ClientTls;
+use crate::tls::identity::Identity;
 
 /// The mark of a call that was passed on: the address of its client, or `unix`.
 const PASSED_ON: HeaderName = HeaderName::from_static("x-swarmd-passed-on");
@@ -88,7 +89,17 @@ impl Way {
 
 impl Api {
     /// Who is behind a call, if it is another manager that makes it. What anybody else says about that is taken out.
-    pub fn behind(&self, request: &mut Request<Incoming>, peer: Peer, caller: Arc<Caller>) -> Sender {
+    pub fn behind(
+        &self,
+        request: &mut Request<Incoming>,
+        peer: Peer,
+        identity: Option<Arc<Identity>>,
+    ) -> Sender {
+        let caller = match (&identity, peer) {
+            (_, Peer::Stranger(_)) => Caller::stranger(),
+            (Some(identity), _) => Caller::of(identity, true),
+            (None, _) => Caller::trusted(),
+        };
         let headers = request.headers_mut();
         let shared = self.mandate.is_shared() && peer != Peer::Unix;
         if !(shared && caller.speaks_for_others()) {
@@ -99,8 +110,8 @@ impl Api {
         let id = headers.get(REQUEST_ID).filter(|_| headers.contains_key(PASSED_ON));
         let id = id.and_then(|id| RequestId::parse(id.to_str().ok()?)).unwrap_or_else(RequestId::make);
         match asserted(headers) {
-            Some((peer, user)) => Sender { peer, caller: user.map_or(caller, Arc::new), id },
-            None => Sender { peer, caller, id },
+            Some((peer, user)) => Sender { peer, identity, caller: Arc::new(user.unwrap_or(caller)), id },
+            None => Sender { peer, identity, caller: Arc::new(caller), id },
         }
     }
 }

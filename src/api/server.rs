@@ -15,12 +15,10 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access::Caller;
 use crate::api::Api;
 use crate::api::call::Peer;
 use crate::api::line::{Line, Socket as ClientSocket};
 use crate::api::linger::Lingering;
-use crate::config::Config;
 use crate::docker::connect::prepare;
 use crate::systemd::beat::{self, Beat};
 use crate::systemd::sockets::Socket;
@@ -97,7 +95,7 @@ async fn accept(socket: &Socket, room: &Arc<Semaphore>) -> Option<(Accepted, Own
 /// Shakes hands if need be, then serves. Unix sockets are never TLS: the file's permissions are the key.
 async fn greet(accepted: Accepted, tls: Option<Acceptor>, api: Arc<Api>, cancel: CancellationToken) {
     match (accepted, tls) {
-        (Accepted::Unix(stream), _) => connection(stream, Peer::Unix, Caller::trusted(), api, cancel).await,
+        (Accepted::Unix(stream), _) => connection(stream, Peer::Unix, None, api, cancel).await,
         (Accepted::Tcp(stream, peer), tls) => {
             let Some(_counted) = api.limits.connect(peer.ip()) else {
                 tracing::debug!(PEER = %peer, "refused: it has too many connections already");
@@ -105,11 +103,11 @@ async fn greet(accepted: Accepted, tls: Option<Acceptor>, api: Arc<Api>, cancel:
             };
             prepare(&stream);
             match tls {
-                None => connection(stream, Peer::Tcp(peer), Caller::trusted(), api, cancel).await,
+                None => connection(stream, Peer::Tcp(peer), None, api, cancel).await,
                 Some(tls) => {
                     if let Some(stream) = shake_hands(stream, peer, &tls, &api).await {
-                        let (peer, caller) = met(&stream, peer, &api.config());
-                        connection(stream, peer, caller, api, cancel).await;
+                        let (peer, identity) = met(&stream, peer, api.config().tls.tlsverify);
+                        connection(stream, peer, identity, api, cancel).await;
                     }
                 }
             }
@@ -137,28 +135,27 @@ async fn shake_hands(
 }
 
 /// Who is at the other end of a handshake. A certificate that was shown is a good one, or there were no connection.
-fn met(stream: &TlsStream<TcpStream>, peer: SocketAddr, config: &Config) -> (Peer, Caller) {
-    if !config.tls.tlsverify {
-        return (Peer::Tcp(peer), Caller::trusted());
-    }
-    match stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()) {
-        Some(leaf) => (Peer::Tcp(peer), Caller::of(Identity::of(leaf), true)),
-        None => (Peer::Stranger(peer), Caller::stranger()),
-    }
+fn met(stream: &TlsStream<TcpStream>, peer: SocketAddr, demanded: bool) -> (Peer, Option<Arc<Identity>>) {
+    let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let identity = leaf.and_then(Identity::of).map(Arc::new);
+    let peer = match demanded && identity.is_none() {
+        true => Peer::Stranger(peer),
+        false => Peer::Tcp(peer),
+    };
+    (peer, identity)
 }
 
 async fn connection<S: ClientSocket>(
     stream: S,
     peer: Peer,
-    caller: Caller,
+    identity: Option<Arc<Identity>>,
     api: Arc<Api>,
     cancel: CancellationToken,
 ) {
-    let caller = Arc::new(caller);
     let (header_bytes, headers) = (api.limits.set().header_bytes as usize, api.limits.set().headers as usize);
     let service = service_fn(move |request: Request<Incoming>| {
-        let (api, caller) = (Arc::clone(&api), Arc::clone(&caller));
-        async move { Ok::<_, std::convert::Infallible>(api.answer(request, peer, caller).await) }
+        let (api, identity) = (Arc::clone(&api), identity.clone());
+        async move { Ok::<_, std::convert::Infallible>(api.answer(request, peer, identity).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
