@@ -97,4 +97,13 @@ mod tests {
         assert!(!met(&ours, client(&stranger)).await.unwrap());
         assert!(met(&ours, client(&others.tls())).await.is_err());
     }
+    #[tokio::test]
+    async fn strictly_none_at_all_is_one_of_another_authority() {
+        let ours = Authority::new();
+        let strict = Tls { strict: true, ..ours.tls() };
+        let stranger = Tls { tlscert: None, tlskey: None, ..ours.tls() };
+        let client = |tls: &Tls| ClientTls::from_config(tls).unwrap().unwrap();
+        assert!(ours.meet_as(&strict, &client(&ours.tls())).await.1.is_ok());
+        assert!(ours.meet_as(&strict, &client(&stranger)).await.1.is_err());
+    }
 }
