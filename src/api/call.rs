@@ -1,6 +1,7 @@
 //! One request of a client, taken apart: version, path segments, query.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
@@ -11,6 +12,7 @@ use percent_encoding::percent_decode_str;
 use crate::api::upload::Upload;
 use crate::docker::version::ApiVersion;
 use crate::error::{Error, Kind, Result};
+use crate::tls::identity::Identity;
 
 /// Largest JSON body that we read. Tar streams are never read whole.
 const LARGEST_JSON: usize = 4 << 20;
@@ -65,6 +67,8 @@ pub struct Call {
     pub query: Query,
     /// Where it comes from.
     pub peer: Peer,
+    /// Who shows a certificate there, if anybody does.
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// What an engine must know of who asks for a container: taken from a client's call, or empty for a wish of
@@ -81,10 +85,10 @@ pub struct Ask {
 
 impl Call {
     /// Takes a request apart. Fails on paths that are not UTF-8 after decoding.
-    pub fn new(request: Request<Incoming>, peer: Peer) -> Result<Call> {
+    pub fn new(request: Request<Incoming>, peer: Peer, identity: Option<Arc<Identity>>) -> Result<Call> {
         let (version, segments) = split_path(request.uri().path())?;
         let query = Query::parse(request.uri().query().unwrap_or_default());
-        Ok(Call { request: request.map(Upload::from), version, segments, query, peer })
+        Ok(Call { request: request.map(Upload::from), version, segments, query, peer, identity })
     }
 
     /// The method.

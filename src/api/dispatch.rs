@@ -17,6 +17,7 @@ use crate::api::{Api, error, system};
 use crate::docker::http::{Body, empty};
 use crate::docker::version::ApiRange;
 use crate::error::{Error, Kind, Result, Side};
+use crate::tls::identity::Identity;
 
 /// What an engine outside swarm mode answers; every client knows it.
 const NO_SWARM_MODE: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to \
@@ -27,7 +28,12 @@ const NOT_IN_CLUSTER: &str = "Not supported in clustering mode.";
 
 impl Api {
     /// Answers one request. Never fails: an error is an answer, too.
-    pub async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    pub async fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        peer: Peer,
+        identity: Option<Arc<Identity>>,
+    ) -> Response<Body> {
         let peer = match peer {
             // Whatever it says.
             Peer::Stranger(_) => peer,
@@ -35,7 +41,7 @@ impl Api {
         };
         let range = self.cluster.view().api_range();
         let (method, path) = (request.method().clone(), shown(request.uri()));
-        let mut response = match self.route(request, peer, range).await {
+        let mut response = match self.route(request, peer, identity, range).await {
             Ok(response) => response,
             Err(e) => {
                 log(&e, &method, &path);
@@ -56,9 +62,10 @@ impl Api {
         self: &Arc<Self>,
         request: Request<Incoming>,
         peer: Peer,
+        identity: Option<Arc<Identity>>,
         range: ApiRange,
     ) -> Result<Response<Body>> {
-        let mut call = Call::new(request, peer)?;
+        let mut call = Call::new(request, peer, identity)?;
         let found = route::find(call.method(), &call.segments);
         if matches!(peer, Peer::Stranger(_)) && !found.as_ref().is_some_and(|r| r.answer.takes_strangers()) {
             return Err(no_certificate());

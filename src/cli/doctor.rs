@@ -6,11 +6,14 @@ use std::path::Path;
 
 use super::Outcome;
 use crate::clock;
-use crate::config::Listen;
 use crate::config::load::{Loaded, Sources};
 use crate::config::names::Named;
+use crate::config::{Config, Listen, Tls};
 use crate::tls::inspect::inspect;
 use crate::tls::lint::Weight;
+use crate::tls::pki::Files;
+use crate::tls::pki::members::Own;
+use crate::tls::pki::own;
 
 /// How one finding turned out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +70,9 @@ pub fn findings(sources: &Sources) -> Vec<Finding> {
     if readable {
         found.extend(certificates(&loaded));
     }
+    if loaded.config.has_pki() {
+        found.push(pki(&loaded.config));
+    }
     found.extend(sockets(&loaded));
     found
 }
@@ -88,9 +94,31 @@ fn configuration(loaded: &Loaded) -> Vec<Finding> {
     found
 }
 
+/// The cluster's own certificates.
+fn pki(config: &Config) -> Finding {
+    let files = Files::below(&config.pki_dir());
+    let fail = |text: String| Finding::new(Verdict::Fail, text);
+    match Own::read(&files) {
+        Ok(Some(own)) => {
+            let end = clock::rfc3339(own.expires);
+            Finding::new(
+                Verdict::Pass,
+                format!("pki: the certificate of {} is good until {end}", own.identity),
+            )
+        }
+        Ok(None) if config.role.manages() && config.pki.managers.is_empty() => {
+            Finding::new(Verdict::Pass, "pki: the CA and a certificate are made at the first start")
+        }
+        Ok(None) => fail(own::not_joined(config).to_string()),
+        Err(error) => fail(error.to_string()),
+    }
+}
+
 /// Files that must be readable at start.
 fn files(loaded: &Loaded) -> Vec<Finding> {
-    let tls = &loaded.config.tls;
+    // The cluster's own certificates are another matter.
+    let none = Tls::default();
+    let tls = if loaded.config.has_pki() { &none } else { &loaded.config.tls };
     let named = [
         ("tls.tlscacert", &tls.tlscacert),
         ("tls.tlscert", &tls.tlscert),
@@ -122,7 +150,7 @@ fn certificates(loaded: &Loaded) -> Vec<Finding> {
         Ok(found) => found,
         Err(error) => return vec![Finding::new(Verdict::Fail, error.to_string())],
     };
-    if found.is_empty() && loaded.config.tls.enabled() {
+    if found.is_empty() && loaded.config.tls.enabled() && !loaded.config.has_pki() {
         return vec![Finding::new(Verdict::Pass, "certificates: valid, and fit for what they are used for")];
     }
     let verdict = |weight| if weight == Weight::Fatal { Verdict::Fail } else { Verdict::Warn };

@@ -13,6 +13,7 @@ pub mod load;
 pub mod local;
 pub mod names;
 pub mod overlay;
+pub mod pki;
 pub mod problem;
 mod read;
 #[cfg(test)]
@@ -23,6 +24,8 @@ pub mod value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+pub use pki::Pki;
 
 /// What this process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +71,8 @@ pub struct Config {
     pub advertise: Advertise,
     /// `[tls]`
     pub tls: Tls,
+    /// `[pki]`
+    pub pki: Pki,
 }
 
 /// `[log]`
@@ -311,6 +316,7 @@ impl Default for Config {
             agent: Agent { advertise: None, delay: Duration::ZERO },
             advertise: Advertise::default(),
             tls: Tls::default(),
+            pki: Pki::default(),
         }
     }
 }
