@@ -13,6 +13,7 @@ const FLOW: &[&[&str]] = &[
     &["config", "state_file"],
     &["systemd"],
     &["tls"],
+    &["access"],
     &["docker"],
     &["enroll"],
     &["store"],
@@ -58,6 +59,7 @@ const PURE: &[&str] = &[
     "tls/pki/tokens.rs",
     "enroll/limit.rs",
     "enroll/talk.rs",
+    "access/",
 ];
 
 /// Words that a pure file does not say: sockets, clocks, chance, files, environment.

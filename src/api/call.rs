@@ -9,10 +9,10 @@ use hyper::body::{Body, Incoming};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use percent_encoding::percent_decode_str;
 
+use crate::access::Caller;
 use crate::api::upload::Upload;
 use crate::docker::version::ApiVersion;
 use crate::error::{Error, Kind, Result};
-use crate::tls::identity::Identity;
 
 /// Largest JSON body that we read. Tar streams are never read whole.
 const LARGEST_JSON: usize = 4 << 20;
@@ -67,8 +67,10 @@ pub struct Call {
     pub query: Query,
     /// Where it comes from.
     pub peer: Peer,
-    /// Who shows a certificate there, if anybody does.
-    pub identity: Option<Arc<Identity>>,
+    /// Who makes it.
+    pub caller: Arc<Caller>,
+    /// Networks that it names, of a caller with a role.
+    pub joins: Vec<String>,
 }
 
 /// What an engine must know of who asks for a container: taken from a client's call, or empty for a wish of
@@ -85,10 +87,11 @@ pub struct Ask {
 
 impl Call {
     /// Takes a request apart. Fails on paths that are not UTF-8 after decoding.
-    pub fn new(request: Request<Incoming>, peer: Peer, identity: Option<Arc<Identity>>) -> Result<Call> {
+    pub fn new(request: Request<Incoming>, peer: Peer, caller: Arc<Caller>) -> Result<Call> {
         let (version, segments) = split_path(request.uri().path())?;
         let query = Query::parse(request.uri().query().unwrap_or_default());
-        Ok(Call { request: request.map(Upload::from), version, segments, query, peer, identity })
+        let request = request.map(Upload::from);
+        Ok(Call { request, version, segments, query, peer, caller, joins: Vec::new() })
     }
 
     /// The method.
@@ -174,6 +177,11 @@ impl Query {
     /// The first value of a parameter.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.pairs.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
+
+    /// All parameters, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(k, v)| (k.as_str(), v.as_str()))
     }
 
     /// All values of a parameter.

@@ -7,17 +7,18 @@ use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 
+use crate::access::Caller;
+use crate::api::answer::{
+    Answer, Lists, Manager, Many, New, One, Prune, Refusal, Several, Streams,
+};
 use crate::api::call::{Call, Peer, version_of};
 use crate::api::ending::{cut_by, ended_by, is_endless};
-use crate::api::replica::{FromPrimary, Passed, passed_on};
-use crate::api::route::{
-    self, Answer, Lists, Manager, Many, New, One, Prune, Refusal, Route, Several, Streams,
-};
+use crate::api::replica::{FromPrimary, Passed};
+use crate::api::route::{self, Route};
 use crate::api::{Api, error, system};
 use crate::docker::http::{Body, empty};
 use crate::docker::version::ApiRange;
 use crate::error::{Error, Kind, Result, Side};
-use crate::tls::identity::Identity;
 
 /// What an engine outside swarm mode answers; every client knows it.
 const NO_SWARM_MODE: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to \
@@ -30,18 +31,14 @@ impl Api {
     /// Answers one request. Never fails: an error is an answer, too.
     pub async fn answer(
         self: &Arc<Self>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         peer: Peer,
-        identity: Option<Arc<Identity>>,
+        caller: Arc<Caller>,
     ) -> Response<Body> {
-        let peer = match peer {
-            // Whatever it says.
-            Peer::Stranger(_) => peer,
-            _ => self.mandate.is_shared().then(|| passed_on(request.headers())).flatten().unwrap_or(peer),
-        };
+        let (peer, caller) = self.behind(&mut request, peer, caller);
         let range = self.cluster.view().api_range();
         let (method, path) = (request.method().clone(), shown(request.uri()));
-        let mut response = match self.route(request, peer, identity, range).await {
+        let mut response = match self.route(request, peer, caller, range).await {
             Ok(response) => response,
             Err(e) => {
                 log(&e, &method, &path);
@@ -62,18 +59,16 @@ impl Api {
         self: &Arc<Self>,
         request: Request<Incoming>,
         peer: Peer,
-        identity: Option<Arc<Identity>>,
+        caller: Arc<Caller>,
         range: ApiRange,
     ) -> Result<Response<Body>> {
-        let mut call = Call::new(request, peer, identity)?;
+        let mut call = Call::new(request, peer, caller)?;
         let found = route::find(call.method(), &call.segments);
-        if matches!(peer, Peer::Stranger(_)) && !found.as_ref().is_some_and(|r| r.answer.takes_strangers()) {
-            return Err(no_certificate());
-        }
+        self.admit(&mut call, found.as_ref()).await?;
         if self.config.manager.cors && call.method() == hyper::Method::OPTIONS {
             return Ok(error::nothing(StatusCode::OK));
         }
-        let Some(route) = found else {
+        let Some(mut route) = found else {
             return Err(Error::client(Kind::NotFound, "page not found"));
         };
         let endless = is_endless(&call).then(|| self.closing.clone().cancelled_owned());
@@ -90,6 +85,7 @@ impl Api {
         if let (Some(version), false) = (call.version, route.answer == Answer::Here(Manager::Ping)) {
             system::check_version(version, range)?;
         }
+        self.admit_to_objects(&call, &mut route).await?;
         if route.answer.asks_for_images() {
             self.settle_build(call.peer).await;
         }
@@ -216,13 +212,6 @@ impl Api {
             set("access-control-allow-methods", "HEAD, GET, POST, DELETE, PUT, OPTIONS".to_string());
         }
     }
-}
-
-/// To a stranger, whether or not there is such a page.
-fn no_certificate() -> Error {
-    let status = Kind::Status(StatusCode::FORBIDDEN.as_u16());
-    Error::client(status, "a client certificate is needed here")
-        .advise("use `docker --tlsverify` with --tlscacert, --tlscert and --tlskey, or set DOCKER_CERT_PATH")
 }
 
 fn refusal(why: Refusal) -> Error {

@@ -4,6 +4,8 @@
 //! carry what belongs to one engine. Whatever an engine says passes through as it came, except for the few
 //! fields that must name the node.
 
+pub mod admit;
+pub mod answer;
 pub mod build;
 pub mod builders;
 pub mod call;

@@ -5,7 +5,7 @@
 //! manager to manager there is no way.
 
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use hyper::{Request, Response, StatusCode};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::access::Caller;
 use crate::api::call::{Call, Peer};
 use crate::api::ending::cut_by;
 use crate::api::hijack::until_close;
@@ -29,6 +30,8 @@ use crate::tls::ClientTls;
 
 /// The mark of a call that was passed on: the address of its client, or `unix`.
 const PASSED_ON: HeaderName = HeaderName::from_static("x-swarmd-passed-on");
+/// The user whose call it is, `ROLE SERIAL NAME`; not there for who has no role.
+const PASSED_USER: HeaderName = HeaderName::from_static("x-swarmd-user");
 /// The mark of an answer that says: nothing was done, I am not the primary.
 const REFUSED: HeaderName = HeaderName::from_static("x-swarmd-not-primary");
 
@@ -77,9 +80,37 @@ impl Way {
     }
 }
 
-/// Who is behind a call that another manager passed on.
-pub fn passed_on(headers: &HeaderMap) -> Option<Peer> {
-    headers.get(PASSED_ON)?.to_str().ok()?.parse().ok().map(Peer::Behind)
+impl Api {
+    /// Who is behind a call, if it is another manager that makes it. What anybody else says about that is taken out.
+    pub fn behind(&self, request: &mut Request<Incoming>, peer: Peer, caller: Arc<Caller>) -> (Peer, Arc<Caller>) {
+        let shared = self.mandate.is_shared() && !matches!(peer, Peer::Unix);
+        if shared && caller.speaks_for_others() {
+            return match asserted(request.headers()) {
+                Some((peer, None)) => (peer, caller),
+                Some((peer, Some(user))) => (peer, Arc::new(user)),
+                None => (peer, caller),
+            };
+        }
+        let headers = request.headers_mut();
+        for name in [PASSED_ON, PASSED_USER] {
+            headers.remove(name);
+        }
+        (peer, caller)
+    }
+}
+
+/// Who is behind a call that another manager passed on: its peer, and the user if it has a role. A call of a user
+/// always says whose it is, so one that says nothing is of somebody whom the other manager trusts.
+fn asserted(headers: &HeaderMap) -> Option<(Peer, Option<Caller>)> {
+    let peer = headers.get(PASSED_ON)?.to_str().ok()?.parse().ok().map(Peer::Behind);
+    let user = headers.get(PASSED_USER);
+    let user = user.map(|u| u.to_str().map_or_else(|_| Caller::stranger(), Caller::from_passed_on));
+    match (peer, user) {
+        (Some(peer), user) => Some((peer, user)),
+        // `unix`: that manager's machine.
+        (None, None) => None,
+        (None, Some(_)) => Some((Peer::Behind(std::net::SocketAddr::from(([0, 0, 0, 0], 0))), Some(Caller::stranger()))),
+    }
 }
 
 impl Api {
@@ -197,6 +228,10 @@ fn passed(call: &Call, body: Body) -> Result<Request<Body>> {
     }
     let client = HeaderValue::try_from(call.peer.to_string());
     headers.insert(PASSED_ON, client.unwrap_or(HeaderValue::from_static("unix")));
+    if let Some(user) = call.caller.passed_on() {
+        let user = HeaderValue::try_from(user);
+        headers.insert(PASSED_USER, user.unwrap_or(HeaderValue::from_static("?")));
+    }
     Ok(request)
 }
 
@@ -227,14 +262,26 @@ mod tests {
     #[test]
     fn another_managers_word_names_the_client() {
         let mut headers = HeaderMap::new();
-        assert_eq!(passed_on(&headers), None);
+        assert_eq!(asserted(&headers), None);
         headers.insert(PASSED_ON, HeaderValue::from_static("10.0.0.1:5"));
-        let peer = passed_on(&headers).unwrap();
+        let (peer, user) = asserted(&headers).unwrap();
         assert_eq!(
-            (peer.client().as_str(), peer.to_string().as_str()),
-            ("10.0.0.1", "10.0.0.1:5 (passed on)")
+            (peer.client().as_str(), peer.to_string().as_str(), user),
+            ("10.0.0.1", "10.0.0.1:5 (passed on)", None)
         );
         headers.insert(PASSED_ON, HeaderValue::from_static("unix"));
-        assert_eq!(passed_on(&headers), None, "that manager is the client then");
+        assert_eq!(asserted(&headers), None, "that manager is the client then");
+    }
+
+    #[test]
+    fn another_managers_word_names_the_user() {
+        let mut headers = HeaderMap::new();
+        headers.insert(PASSED_ON, HeaderValue::from_static("10.0.0.1:5"));
+        for (said, role) in [("reader 0a alice", "reader"), ("admin", "stranger"), ("?", "stranger")] {
+            headers.insert(PASSED_USER, HeaderValue::from_static(said));
+            assert_eq!(asserted(&headers).unwrap().1.unwrap().role(), role, "{said}");
+        }
+        headers.insert(PASSED_ON, HeaderValue::from_static("unix"));
+        assert_eq!(asserted(&headers).unwrap().1.unwrap().role(), "stranger", "nobody on the unix socket has a role");
     }
 }

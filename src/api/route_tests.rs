@@ -143,16 +143,16 @@ fn every_route_of_the_engine_api_is_decided_by_its_own_line() {
     for (method, pattern) in engine_api() {
         let path = pattern.replace("{name}", "some").replace("{id}", "thing");
         let line =
-            TABLE.iter().find(|(methods, p, _)| methods.split(' ').any(|m| m == method) && *p == pattern);
+            TABLE.iter().find(|(methods, p, _, _)| methods.split(' ').any(|m| m == method) && *p == pattern);
         let found = route(method, &path).map(|r| r.answer);
         assert!(line.is_some(), "no line for {method} {pattern}");
-        assert_eq!(found, line.map(|l| l.2), "{method} {path} falls to another line");
+        assert_eq!(found, line.map(|l| l.3), "{method} {path} falls to another line");
     }
 }
 
 #[test]
 fn every_line_is_a_route_of_the_engine_api_or_named_as_ours() {
-    for (methods, pattern, _) in TABLE {
+    for (methods, pattern, _, _) in TABLE {
         for method in methods.split(' ') {
             let known = engine_api().any(|(m, p)| m == method && p == *pattern);
             let ours = OURS.contains(pattern) || pattern.starts_with("/swarmd/v1/");
@@ -163,9 +163,9 @@ fn every_line_is_a_route_of_the_engine_api_or_named_as_ours() {
 
 #[test]
 fn strangers_reach_the_registry_and_nothing_else() {
-    for (_, pattern, answer) in TABLE {
+    for (_, pattern, class, _) in TABLE {
         let registry = pattern.trim_start_matches("/v1").starts_with("/clusters");
-        assert_eq!(answer.takes_strangers(), registry, "{pattern}");
+        assert_eq!(class.takes_strangers(), registry, "{pattern}");
     }
 }
 

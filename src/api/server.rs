@@ -15,10 +15,12 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access::Caller;
 use crate::api::Api;
 use crate::api::call::Peer;
 use crate::api::line::{Line, Socket as ClientSocket};
 use crate::api::linger::Lingering;
+use crate::config::Config;
 use crate::docker::connect::prepare;
 use crate::systemd::beat::{self, Beat};
 use crate::systemd::sockets::Socket;
@@ -93,15 +95,15 @@ async fn accept(socket: &Socket, room: &Arc<Semaphore>) -> Option<(Accepted, Own
 /// Shakes hands if need be, then serves. Unix sockets are never TLS: the file's permissions are the key.
 async fn greet(accepted: Accepted, tls: Option<Acceptor>, api: Arc<Api>, cancel: CancellationToken) {
     match (accepted, tls) {
-        (Accepted::Unix(stream), _) => connection(stream, Peer::Unix, None, api, cancel).await,
+        (Accepted::Unix(stream), _) => connection(stream, Peer::Unix, Caller::trusted(), api, cancel).await,
         (Accepted::Tcp(stream, peer), tls) => {
             prepare(&stream);
             match tls {
-                None => connection(stream, Peer::Tcp(peer), None, api, cancel).await,
+                None => connection(stream, Peer::Tcp(peer), Caller::trusted(), api, cancel).await,
                 Some(tls) => match tokio::time::timeout(HANDSHAKE_DEADLINE, tls.accept(stream)).await {
                     Ok(Ok(stream)) => {
-                        let (peer, identity) = met(&stream, peer, api.config.tls.tlsverify);
-                        connection(stream, peer, identity, api, cancel).await;
+                        let (peer, caller) = met(&stream, peer, &api.config);
+                        connection(stream, peer, caller, api, cancel).await;
                     }
                     Ok(Err(e)) => {
                         tracing::info!(PEER = %peer, "TLS handshake failed: {e} ({})", refusal::cure(&e));
@@ -114,25 +116,27 @@ async fn greet(accepted: Accepted, tls: Option<Acceptor>, api: Arc<Api>, cancel:
 }
 
 /// Who is at the other end of a handshake. A certificate that was shown is a good one, or there were no connection.
-fn met(stream: &TlsStream<TcpStream>, peer: SocketAddr, demanded: bool) -> (Peer, Option<Arc<Identity>>) {
-    let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let peer = match demanded && leaf.is_none() {
-        true => Peer::Stranger(peer),
-        false => Peer::Tcp(peer),
-    };
-    (peer, leaf.and_then(Identity::of).map(Arc::new))
+fn met(stream: &TlsStream<TcpStream>, peer: SocketAddr, config: &Config) -> (Peer, Caller) {
+    if !config.tls.tlsverify {
+        return (Peer::Tcp(peer), Caller::trusted());
+    }
+    match stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()) {
+        Some(leaf) => (Peer::Tcp(peer), Caller::of(Identity::of(leaf), true)),
+        None => (Peer::Stranger(peer), Caller::stranger()),
+    }
 }
 
 async fn connection<S: ClientSocket>(
     stream: S,
     peer: Peer,
-    identity: Option<Arc<Identity>>,
+    caller: Caller,
     api: Arc<Api>,
     cancel: CancellationToken,
 ) {
+    let caller = Arc::new(caller);
     let service = service_fn(move |request: Request<Incoming>| {
-        let (api, identity) = (Arc::clone(&api), identity.clone());
-        async move { Ok::<_, std::convert::Infallible>(api.answer(request, peer, identity).await) }
+        let (api, caller) = (Arc::clone(&api), Arc::clone(&caller));
+        async move { Ok::<_, std::convert::Infallible>(api.answer(request, peer, caller).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
