@@ -117,6 +117,7 @@ pub fn start(config: &Config, parts: Parts<'_>, cancel: &CancellationToken) -> R
         decisions: Log::default(),
         registry,
         authority,
+        joining: Mutex::default(),
         execs: Execs::default(),
         bursts: Bursts::default(),
         supply: Supply::new(Arc::clone(&cluster)),

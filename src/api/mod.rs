@@ -61,6 +61,7 @@ use crate::discovery::outlook::Outlook;
 use crate::discovery::registry::Registry;
 use crate::discovery::{Backend, State};
 use crate::election::Mandate;
+use crate::enroll::limit::Limiter;
 use crate::error::{Error, Kind, Result};
 use crate::scheduler;
 use crate::systemd::host::Host;
@@ -90,6 +91,8 @@ pub struct Api {
     pub registry: Arc<Registry>,
     /// The CA of the cluster, if this manager has it.
     pub authority: Option<Authority>,
+    /// Who tried to join lately.
+    pub joining: Mutex<Limiter>,
     /// Which node has which exec session.
     pub execs: exec::Execs,
     /// Which engine builds for which client.

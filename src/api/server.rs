@@ -121,7 +121,7 @@ fn met(stream: &TlsStream<TcpStream>, peer: SocketAddr, config: &Config) -> (Pee
         return (Peer::Tcp(peer), Caller::trusted());
     }
     match stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()) {
-        Some(leaf) => (Peer::Tcp(peer), Caller::of(Identity::of(leaf), true)),
+        Some(leaf) => (Peer::Tcp(peer), Caller::of(Identity::of(leaf), !config.has_pki())),
         None => (Peer::Stranger(peer), Caller::stranger()),
     }
 }
