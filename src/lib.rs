@@ -47,6 +47,8 @@ pub mod discovery;
 pub mod docker;
 /// Which manager leads.
 pub mod election;
+/// How a machine joins the cluster, and renews its certificate.
+pub mod enroll;
 /// One engine: its life, and what it holds.
 pub mod engine;
 /// Errors: whose side, which kind, what to do next.

@@ -15,6 +15,7 @@ const FLOW: &[&[&str]] = &[
     &["tls"],
     &["access"],
     &["docker"],
+    &["enroll"],
     &["store"],
     &["discovery"],
     &["engine"],
@@ -52,6 +53,12 @@ const PURE: &[&str] = &[
     "api/builders.rs",
     "tls/lint.rs",
     "tls/identity.rs",
+    "tls/pki/book.rs",
+    "tls/pki/pin.rs",
+    "tls/pki/policy.rs",
+    "tls/pki/tokens.rs",
+    "enroll/limit.rs",
+    "enroll/talk.rs",
     "access/",
 ];
 

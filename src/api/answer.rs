@@ -34,10 +34,10 @@ impl Answer {
     /// All else is the primary's, lists too: a container whose creation the primary has just answered may not be in
     /// another's view yet, and reservations and decisions never are.
     pub fn is_anyones(self) -> bool {
-        matches!(
-            self,
-            Here(Manager::Ping | Manager::Info | Manager::Registry) | Swarmd(Page::Leader) | Refused(_)
-        )
+        match self {
+            Swarmd(page) => page == Page::Leader || page.is_pki(),
+            _ => matches!(self, Here(Manager::Ping | Manager::Info | Manager::Registry) | Refused(_)),
+        }
     }
 
     /// Whether it depends on which images there are.

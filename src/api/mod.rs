@@ -64,9 +64,11 @@ use crate::discovery::outlook::Outlook;
 use crate::discovery::registry::Registry;
 use crate::discovery::{Backend, State};
 use crate::election::Mandate;
+use crate::enroll::limit::Limiter;
 use crate::error::{Error, Kind, Result};
 use crate::scheduler;
 use crate::systemd::host::Host;
+use crate::tls::pki::authority::Authority;
 
 /// Everything that the answers are made from. One for the process, shared.
 pub struct Api {
@@ -92,6 +94,10 @@ pub struct Api {
     pub moving: swarmd::moving::Turn,
     /// The hosted token registry.
     pub registry: Arc<Registry>,
+    /// The CA of the cluster, if this manager has it.
+    pub authority: Option<Authority>,
+    /// Who tried to join lately.
+    pub joining: Mutex<Limiter>,
     /// Which node has which exec session.
     pub execs: exec::Execs,
     /// Which engine builds for which client.

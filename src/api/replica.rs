@@ -97,7 +97,7 @@ impl Api {
     ) -> Sender {
         let caller = match (&identity, peer) {
             (_, Peer::Stranger(_)) => Caller::stranger(),
-            (Some(identity), _) => Caller::of(identity, true),
+            (Some(identity), _) => Caller::of(identity, !self.config().has_pki()),
             (None, _) => Caller::trusted(),
         };
         let headers = request.headers_mut();

@@ -13,7 +13,7 @@ use crate::api::answer::Answer::{
 };
 use crate::api::answer::{Lists, Manager, Many, New, One, Prune, Refusal, Several, Streams};
 use crate::api::swarmd::Page;
-use Class::{Admin, Buildkit, Deploy, Enter, Logs, Look, Operate, Token};
+use Class::{Admin, Buildkit, Deploy, Enter, Logs, Look, Member, Operate, Token};
 
 /// Methods, path, class, answer.
 type Line = (&'static str, &'static str, Class, Answer);
@@ -147,6 +147,17 @@ const TABLE: &[Line] = &[
     ("POST", "/swarmd/v1/rebalance", Admin, Swarmd(Page::Rebalance)),
     ("GET", "/swarmd/v1/containers/{name}/explain", Look, Swarmd(Page::Explain)),
     ("POST", "/swarmd/v1/plan", Deploy, Swarmd(Page::Plan)),
+    ("POST", "/swarmd/v1/join", Token, Swarmd(Page::Join)),
+    ("POST", "/swarmd/v1/renew", Member, Swarmd(Page::Renew)),
+    ("GET", "/swarmd/v1/trust", Member, Swarmd(Page::Trust)),
+    ("POST", "/swarmd/v1/authority", Member, Swarmd(Page::Authority)),
+    ("GET", "/swarmd/v1/tokens", Admin, Swarmd(Page::Tokens)),
+    ("POST", "/swarmd/v1/tokens", Admin, Swarmd(Page::NewToken)),
+    ("DELETE", "/swarmd/v1/tokens/{id}", Admin, Swarmd(Page::RevokeToken)),
+    ("GET", "/swarmd/v1/pki", Admin, Swarmd(Page::Pki)),
+    ("POST", "/swarmd/v1/pki/rotate", Admin, Swarmd(Page::Rotate)),
+    ("POST", "/swarmd/v1/pki/finish", Admin, Swarmd(Page::Finish)),
+    ("POST", "/swarmd/v1/pki/revoke", Admin, Swarmd(Page::Revoke)),
     // The hosted token registry: it knows its methods itself.
     ("*", "/clusters", Token, Here(Manager::Registry)),
     ("*", "/clusters/{id}", Token, Here(Manager::Registry)),

@@ -14,6 +14,7 @@ pub mod load;
 pub mod local;
 pub mod names;
 pub mod overlay;
+pub mod pki;
 pub mod problem;
 mod read;
 pub mod settings;
@@ -28,6 +29,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use pki::Pki;
 pub use access::{Access, Leave, Limits};
 
 /// What this process does.
@@ -74,6 +76,8 @@ pub struct Config {
     pub advertise: Advertise,
     /// `[tls]`
     pub tls: Tls,
+    /// `[pki]`
+    pub pki: Pki,
     /// `[access]`
     pub access: Access,
     /// `[limits]`
@@ -323,6 +327,7 @@ impl Default for Config {
             agent: Agent { advertise: None, delay: Duration::ZERO },
             advertise: Advertise::default(),
             tls: Tls::default(),
+            pki: Pki::default(),
             access: Access::default(),
             limits: Limits::default(),
         }

@@ -13,6 +13,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::config::Tls;
 use crate::error::{Error, Kind, Result};
+use crate::tls::floor::Floor;
 use crate::tls::fresh::Fresh;
 use crate::tls::pem;
 
@@ -52,7 +53,8 @@ pub fn acceptor(tls: &Tls) -> Result<Option<Acceptor>> {
 /// ALPN offers HTTP/1.1 only: attach and exec take the connection over, which HTTP/2 cannot give.
 fn accepting(ca: Option<&Path>, strict: bool, cert: &Path, key: &Path) -> Result<TlsAcceptor> {
     let provider = Arc::new(ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider.clone())
+    let chain = pem::certificates(cert)?;
+    let builder = ServerConfig::builder_with_details(provider.clone(), Floor::of(&chain))
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::us(Kind::Internal, e.to_string()))?;
     let builder = match ca {
@@ -67,7 +69,7 @@ fn accepting(ca: Option<&Path>, strict: bool, cert: &Path, key: &Path) -> Result
         None => builder.with_no_client_auth(),
     };
     let mut config = builder
-        .with_single_cert(pem::certificates(cert)?, pem::private_key(key)?)
+        .with_single_cert(chain, pem::private_key(key)?)
         .map_err(|e| Error::us(Kind::Config, format!("cannot use {} with its key: {e}", cert.display())))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
