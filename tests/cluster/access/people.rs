@@ -125,6 +125,14 @@ impl Person {
         ask(self.connect().await.expect("a connection"), bytes).await
     }
 
+    /// The same, and says that no more comes.
+    pub async fn send_and_end(&self, bytes: &[u8]) -> Option<Answer> {
+        let mut stream = self.connect().await.expect("a connection");
+        let _ = stream.write_all(bytes).await;
+        let _ = stream.shutdown().await;
+        ask(stream, b"").await
+    }
+
     pub async fn call(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
         let answer = self.send(&text(method, path, headers, body)).await;
         answer.unwrap_or_else(|| panic!("no answer to {method} {path}"))
