@@ -70,7 +70,8 @@ async fn serve(
     let (authority, config) = certificates(&loaded.config)?;
     inspect::guard(&config, clock::unix_seconds())?;
     let beats = Beats::default();
-    let renewal = config.has_pki().then(|| Renewal { config: config.clone(), authority: authority.clone(), machine });
+    let renewal =
+        config.has_pki().then(|| Renewal { config: config.clone(), authority: authority.clone(), machine });
     if let Some(renewal) = renewal {
         tokio::spawn(renewal.run(cancel.clone()));
     }

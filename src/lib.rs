@@ -47,10 +47,10 @@ pub mod discovery;
 pub mod docker;
 /// Which manager leads.
 pub mod election;
-/// How a machine joins the cluster, and renews its certificate.
-pub mod enroll;
 /// One engine: its life, and what it holds.
 pub mod engine;
+/// How a machine joins the cluster, and renews its certificate.
+pub mod enroll;
 /// Errors: whose side, which kind, what to do next.
 pub mod error;
 /// The manager role: the one list of what is spawned.

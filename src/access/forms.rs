@@ -3,8 +3,8 @@
 //! The fields are those of API 1.22 to 1.52. A new one is refused until it has a line here.
 
 use crate::access::rules::{
-    binds, capabilities, mount, network, network_mode, network_options, not_negative, own_or, proc_paths, security,
-    volume_options, volume_paths, volumes_from,
+    binds, capabilities, mount, network, network_mode, network_options, not_negative, own_or, proc_paths,
+    security, volume_options, volume_paths, volumes_from,
 };
 use crate::access::shape::{Field, Judge, Shape, free, mild, off, shaped};
 use crate::access::strict::Tree;
@@ -111,12 +111,12 @@ pub fn check_entered(inspect: &[u8], access: &Access) -> Result<Vec<String>> {
 static CREATE: Shape = Fields(&[
     CONFIG,
     &[
-    free("Memory"),
-    free("MemorySwap"),
-    free("CpuShares"),
-    free("Cpuset"),
-    shaped("HostConfig", Fields(HOST_GROUPS)),
-    shaped("NetworkingConfig", Fields(&[&[shaped("EndpointsConfig", Shape::Networks(&ENDPOINT))]])),
+        free("Memory"),
+        free("MemorySwap"),
+        free("CpuShares"),
+        free("Cpuset"),
+        shaped("HostConfig", Fields(HOST_GROUPS)),
+        shaped("NetworkingConfig", Fields(&[&[shaped("EndpointsConfig", Shape::Networks(&ENDPOINT))]])),
     ],
 ]);
 
@@ -190,7 +190,18 @@ const HOST_FIELDS: &[Field] = &[
     free("ShmSize"),
     free("StorageOpt"),
     // What it is and how it lives.
-    mild("LogConfig", Fields(&[&[shaped("Type", Rule(|judge, name| own_or(judge, name, &["", "json-file", "local", "none"], Leave::LogDrivers))), free("Config")]])),
+    mild(
+        "LogConfig",
+        Fields(&[&[
+            shaped(
+                "Type",
+                Rule(|judge, name| {
+                    own_or(judge, name, &["", "json-file", "local", "none"], Leave::LogDrivers)
+                }),
+            ),
+            free("Config"),
+        ]]),
+    ),
     free("RestartPolicy"),
     free("AutoRemove"),
     free("ReadonlyRootfs"),
@@ -224,13 +235,19 @@ const HOST_FIELDS: &[Field] = &[
     off("DeviceRequests", Leave::Devices),
     off("DeviceCgroupRules", Leave::Devices),
     shaped("PidMode", Rule(|judge, mode| own_or(judge, mode, &[""], Leave::HostPid))),
-    shaped("IpcMode", Rule(|judge, mode| own_or(judge, mode, &["", "none", "private", "shareable"], Leave::HostIpc))),
+    shaped(
+        "IpcMode",
+        Rule(|judge, mode| own_or(judge, mode, &["", "none", "private", "shareable"], Leave::HostIpc)),
+    ),
     shaped("UTSMode", Rule(|judge, mode| own_or(judge, mode, &[""], Leave::HostUts))),
     shaped("UsernsMode", Rule(|judge, mode| own_or(judge, mode, &[""], Leave::HostUserns))),
     mild("CgroupnsMode", Rule(|judge, mode| own_or(judge, mode, &["", "private"], Leave::HostCgroup))),
     off("Cgroup", Leave::HostCgroup),
     off("CgroupParent", Leave::HostCgroup),
-    shaped("Runtime", Rule(|judge, name| own_or(judge, name, &["", "runc", "io.containerd.runc.v2"], Leave::Runtimes))),
+    shaped(
+        "Runtime",
+        Rule(|judge, name| own_or(judge, name, &["", "runc", "io.containerd.runc.v2"], Leave::Runtimes)),
+    ),
     off("Annotations", Leave::Runtimes),
     shaped("Isolation", Rule(|judge, mode| own_or(judge, mode, &["", "default"], Leave::Runtimes))),
     off("LxcConf", Leave::Runtimes),
@@ -303,13 +320,16 @@ static EXEC: Shape = Fields(&[&[
 static EXEC_START: Shape = Fields(&[&[free("Detach"), free("Tty"), free("ConsoleSize"), free("DetachKeys")]]);
 
 /// `POST /containers/{name}/update`: limits, and nothing that is not one.
-static UPDATE: Shape = Fields(&[LIMITS, &[
-    free("RestartPolicy"),
-    off("CgroupParent", Leave::HostCgroup),
-    off("Devices", Leave::Devices),
-    off("DeviceRequests", Leave::Devices),
-    off("DeviceCgroupRules", Leave::Devices),
-]]);
+static UPDATE: Shape = Fields(&[
+    LIMITS,
+    &[
+        free("RestartPolicy"),
+        off("CgroupParent", Leave::HostCgroup),
+        off("Devices", Leave::Devices),
+        off("DeviceRequests", Leave::Devices),
+        off("DeviceCgroupRules", Leave::Devices),
+    ],
+]);
 
 /// `POST /commit`: the settings of the new image.
 static COMMIT: Shape = Fields(&[CONFIG]);
@@ -321,8 +341,14 @@ static COPY: Shape = Fields(&[&[free("Resource"), free("HostPath")]]);
 static NETWORK: Shape = Fields(&[&[
     free("Name"),
     free("CheckDuplicate"),
-    shaped("Driver", Rule(|judge, name| own_or(judge, name, &["", "default", "bridge", "overlay"], Leave::NetworkDrivers))),
-    mild("Scope", Rule(|judge, scope| own_or(judge, scope, &["", "local", "global", "swarm"], Leave::NetworkDrivers))),
+    shaped(
+        "Driver",
+        Rule(|judge, name| own_or(judge, name, &["", "default", "bridge", "overlay"], Leave::NetworkDrivers)),
+    ),
+    mild(
+        "Scope",
+        Rule(|judge, scope| own_or(judge, scope, &["", "local", "global", "swarm"], Leave::NetworkDrivers)),
+    ),
     free("Internal"),
     free("Attachable"),
     off("Ingress", Leave::NetworkDrivers),
@@ -333,7 +359,10 @@ static NETWORK: Shape = Fields(&[&[
     shaped(
         "IPAM",
         Fields(&[&[
-            shaped("Driver", Rule(|judge, name| own_or(judge, name, &["", "default"], Leave::NetworkDrivers))),
+            shaped(
+                "Driver",
+                Rule(|judge, name| own_or(judge, name, &["", "default"], Leave::NetworkDrivers)),
+            ),
             off("Options", Leave::NetworkDrivers),
             free("Config"),
         ]]),

@@ -105,7 +105,9 @@ fn nothing_of_the_host_is_given() {
     ] {
         assert_eq!(host(field), Err(403), "{field}");
     }
-    for field in [r#""Privileged":false,"privileged":true"#, r#""Binds":"/:/x""#, r#""Binds":[1]"#, r#""Mounts":{}"#] {
+    for field in
+        [r#""Privileged":false,"privileged":true"#, r#""Binds":"/:/x""#, r#""Binds":[1]"#, r#""Mounts":{}"#]
+    {
         assert_eq!(host(field), Err(400), "{field}");
     }
 }
@@ -205,7 +207,11 @@ fn other_bodies_give_nothing_of_the_host_either() {
         (Form::Connect, r#"{"Container":"c","EndpointConfig":{"NetworkID":"host"}}"#, 403),
         (Form::Volume, r#"{"Name":"a","DriverOpts":{"type":"none","o":"bind","device":"/"}}"#, 403),
         (Form::Volume, r#"{"Name":"a","DriverOpts":{"type":"tmpfs","o":"bind","device":"tmpfs"}}"#, 403),
-        (Form::Volume, r#"{"Name":"a","driveropts":{"type":"tmpfs","o":"size=1,rbind","device":"tmpfs"}}"#, 403),
+        (
+            Form::Volume,
+            r#"{"Name":"a","driveropts":{"type":"tmpfs","o":"size=1,rbind","device":"tmpfs"}}"#,
+            403,
+        ),
         (Form::Volume, r#"{"Name":"a","DriverOpts":{"type":"tmpfs","device":"/dev/sda"}}"#, 403),
         (Form::Volume, r#"{"Name":"a","Driver":"other"}"#, 403),
         (Form::Nothing, r#"{"HostConfig":{"Privileged":true}}"#, 400), // start, as before API 1.24
@@ -221,7 +227,10 @@ fn other_bodies_give_nothing_of_the_host_either() {
         (Form::Nothing, "null"),
         (Form::Volume, ""),
         (Form::Volume, r#"{"Name":"a","DriverOpts":{"type":"tmpfs","device":"tmpfs","o":"size=1m,uid=1"}}"#),
-        (Form::Network, r#"{"Name":"a","CheckDuplicate":true,"Driver":"bridge","IPAM":{"Driver":"default","Config":[]}}"#),
+        (
+            Form::Network,
+            r#"{"Name":"a","CheckDuplicate":true,"Driver":"bridge","IPAM":{"Driver":"default","Config":[]}}"#,
+        ),
         (Form::Exec, r#"{"Cmd":["sh"],"Privileged":false,"AttachStdin":true}"#),
         (Form::ExecStart, ""),
         (Form::Credentials, r#"{"username":"a","password":"b","serveraddress":"c"}"#),

@@ -38,7 +38,9 @@ impl<'de> serde::Deserialize<'de> for Go {
         let text = raw.get();
         if text.trim_start().starts_with('{') {
             let mut inner = serde_json::Deserializer::from_str(text);
-            return serde::Deserializer::deserialize_map(&mut inner, Seen).map(Go::Map).map_err(serde::de::Error::custom);
+            return serde::Deserializer::deserialize_map(&mut inner, Seen)
+                .map(Go::Map)
+                .map_err(serde::de::Error::custom);
         }
         serde_json::from_str(text).map(Go::Other).map_err(serde::de::Error::custom)
     }
@@ -91,7 +93,8 @@ fn forbidden(host: &Go) -> Option<String> {
             return Some(format!("{mode} {value}"));
         }
     }
-    let bind = |b: &Value| b.as_str().is_some_and(|b| b.split_once(':').is_some_and(|(s, _)| s.contains("/etc")));
+    let bind =
+        |b: &Value| b.as_str().is_some_and(|b| b.split_once(':').is_some_and(|(s, _)| s.contains("/etc")));
     if host.list("Binds").iter().any(bind) {
         return Some("binds".into());
     }
@@ -123,9 +126,8 @@ fn spelled(name: &'static str) -> impl Strategy<Value = String> {
         ('i', 5) => "\u{131}".to_string(),
         _ => c.to_string(),
     };
-    prop::collection::vec(0..6u8, name.len()).prop_map(move |hows| {
-        name.chars().zip(hows).map(|(c, how)| letter(c, how)).collect()
-    })
+    prop::collection::vec(0..6u8, name.len())
+        .prop_map(move |hows| name.chars().zip(hows).map(|(c, how)| letter(c, how)).collect())
 }
 
 /// A pair of a `HostConfig`, harmless or not.
@@ -139,7 +141,14 @@ fn pair() -> impl Strategy<Value = String> {
         ("UsernsMode", vec!["\"host\"", "\"\""]),
         ("CgroupnsMode", vec!["\"host\"", "\"private\""]),
         ("Binds", vec!["[\"/etc:/x\"]", "[\"data:/x\"]", "[]", "[\"pi//etc:/x\"]", "[\"/etc/../etc:/x\"]"]),
-        ("Mounts", vec!["[{\"Type\":\"bind\",\"Source\":\"/etc\"}]", "[{\"type\":\"tmpfs\",\"TYPE\":\"bind\"}]", "[]"]),
+        (
+            "Mounts",
+            vec![
+                "[{\"Type\":\"bind\",\"Source\":\"/etc\"}]",
+                "[{\"type\":\"tmpfs\",\"TYPE\":\"bind\"}]",
+                "[]",
+            ],
+        ),
         ("Devices", vec!["[{}]", "[]", "null"]),
         ("VolumesFrom", vec!["[\"x\"]", "null"]),
         ("CapAdd", vec!["[\"SYS_ADMIN\"]", "[\"CHOWN\"]"]),

@@ -50,7 +50,9 @@ fn texts<'t>(judge: &Judge<'_>, tree: &'t Tree) -> Result<Vec<&'t str>> {
 
 fn field<'t>(tree: &'t Tree, name: &str) -> &'t Tree {
     match tree {
-        Tree::Map(fields) => fields.iter().find(|(key, _)| key == name).map_or(&Tree::Null, |(_, value)| value),
+        Tree::Map(fields) => {
+            fields.iter().find(|(key, _)| key == name).map_or(&Tree::Null, |(_, value)| value)
+        }
         _ => &Tree::Null,
     }
 }

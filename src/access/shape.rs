@@ -178,8 +178,7 @@ impl<'a> Judge<'a> {
     /// 403, with what would do.
     pub(super) fn refuse(&self, what: &str, leave: Leave) -> Error {
         use crate::config::names::Named;
-        let advice =
-            format!("it takes the role admin, or {:?} in [access] deployer-allow", leave.word());
+        let advice = format!("it takes the role admin, or {:?} in [access] deployer-allow", leave.word());
         self.forbid(what).advise(advice)
     }
 

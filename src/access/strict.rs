@@ -36,7 +36,9 @@ impl Tree {
             let (line, column) = (e.line(), e.column());
             let what = match e.classify() {
                 serde_json::error::Category::Data => e.to_string(),
-                serde_json::error::Category::Eof => format!("it ends too early, at line {line} column {column}"),
+                serde_json::error::Category::Eof => {
+                    format!("it ends too early, at line {line} column {column}")
+                }
                 _ => format!("it is no JSON at line {line} column {column}"),
             };
             Error::client(Kind::Invalid, format!("invalid request body: {what}"))
@@ -174,7 +176,8 @@ mod tests {
 
     #[test]
     fn good_documents_come_out_as_they_went_in() {
-        for text in ["null", "{}", r#"{"a":[1,-2,0.5,"x\n",true,null],"b":{"a":{}}}"#, "18446744073709551615"] {
+        for text in ["null", "{}", r#"{"a":[1,-2,0.5,"x\n",true,null],"b":{"a":{}}}"#, "18446744073709551615"]
+        {
             assert_eq!(Tree::parse(text.as_bytes()).unwrap().to_json(), text);
         }
         assert_eq!(Tree::parse(b" {\"\\u0061\":1}\n").unwrap().to_json(), r#"{"a":1}"#);

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, TRAILER};
 use hyper::{HeaderMap, Method};
 
+use crate::access::Class;
 use crate::access::forms::{self, Form};
 use crate::access::parameters::{self, Asked};
 use crate::access::policy::{self, Options, forbidden};
-use crate::access::Class;
 use crate::api::Api;
 use crate::api::answer::{Answer, Manager, Many, New, One, Several, Streams};
 use crate::api::call::{Call, encode};
@@ -69,8 +69,10 @@ impl Api {
         }
         let view = self.cluster.view();
         if let Some(network) = call.joins.iter().find(|name| is_hosts(&view, name)) {
-            return Err(forbidden(format!("{network:?} is the network of the host, which is not for this role"))
-                .advise("it takes the role admin, or \"host-network\" in [access] deployer-allow"));
+            return Err(forbidden(format!(
+                "{network:?} is the network of the host, which is not for this role"
+            ))
+            .advise("it takes the role admin, or \"host-network\" in [access] deployer-allow"));
         }
         if route.class == Class::Enter {
             self.admit_into(route).await?;
@@ -205,7 +207,8 @@ fn is_json(headers: &HeaderMap) -> Result<()> {
 
 /// No other encoding than the one that we read.
 fn plain(headers: &HeaderMap) -> Result<()> {
-    let encoded = headers.get_all(CONTENT_ENCODING).iter().any(|v| !v.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let encoded =
+        headers.get_all(CONTENT_ENCODING).iter().any(|v| !v.as_bytes().eq_ignore_ascii_case(b"identity"));
     match encoded || headers.contains_key(TRAILER) {
         true => Err(Error::client(Kind::Invalid, "the body must not be encoded, and have no trailers")),
         false => Ok(()),

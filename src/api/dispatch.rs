@@ -8,9 +8,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 
 use crate::access::Caller;
-use crate::api::answer::{
-    Answer, Lists, Manager, Many, New, One, Prune, Refusal, Several, Streams,
-};
+use crate::api::answer::{Answer, Lists, Manager, Many, New, One, Prune, Refusal, Several, Streams};
 use crate::api::call::{Call, Peer, version_of};
 use crate::api::ending::{cut_by, ended_by, is_endless};
 use crate::api::replica::{FromPrimary, Passed};

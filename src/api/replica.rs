@@ -82,7 +82,12 @@ impl Way {
 
 impl Api {
     /// Who is behind a call, if it is another manager that makes it. What anybody else says about that is taken out.
-    pub fn behind(&self, request: &mut Request<Incoming>, peer: Peer, caller: Arc<Caller>) -> (Peer, Arc<Caller>) {
+    pub fn behind(
+        &self,
+        request: &mut Request<Incoming>,
+        peer: Peer,
+        caller: Arc<Caller>,
+    ) -> (Peer, Arc<Caller>) {
         let shared = self.mandate.is_shared() && !matches!(peer, Peer::Unix);
         if shared && caller.speaks_for_others() {
             return match asserted(request.headers()) {
@@ -109,7 +114,9 @@ fn asserted(headers: &HeaderMap) -> Option<(Peer, Option<Caller>)> {
         (Some(peer), user) => Some((peer, user)),
         // `unix`: that manager's machine.
         (None, None) => None,
-        (None, Some(_)) => Some((Peer::Behind(std::net::SocketAddr::from(([0, 0, 0, 0], 0))), Some(Caller::stranger()))),
+        (None, Some(_)) => {
+            Some((Peer::Behind(std::net::SocketAddr::from(([0, 0, 0, 0], 0))), Some(Caller::stranger())))
+        }
     }
 }
 
@@ -282,6 +289,10 @@ mod tests {
             assert_eq!(asserted(&headers).unwrap().1.unwrap().role(), role, "{said}");
         }
         headers.insert(PASSED_ON, HeaderValue::from_static("unix"));
-        assert_eq!(asserted(&headers).unwrap().1.unwrap().role(), "stranger", "nobody on the unix socket has a role");
+        assert_eq!(
+            asserted(&headers).unwrap().1.unwrap().role(),
+            "stranger",
+            "nobody on the unix socket has a role"
+        );
     }
 }

@@ -26,8 +26,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use pki::Pki;
 pub use access::{Access, Leave, Limits};
+pub use pki::Pki;
 
 /// What this process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -85,7 +85,8 @@ async fn call<T: DeserializeOwned>(
 /// The HTTP client speaks of engines; this is none.
 fn of_manager(error: Error, client: &Client) -> Error {
     let old = format!("Cannot connect to the Docker daemon at tcp://{}", client.endpoint());
-    let message = error.message.replace(&old, &format!("cannot connect to the manager at {}", client.endpoint()));
+    let message =
+        error.message.replace(&old, &format!("cannot connect to the manager at {}", client.endpoint()));
     let advice = match error.kind {
         Kind::Connect => Some("is swarmd running there, and reachable at that address and port?".to_string()),
         _ => error.advice,

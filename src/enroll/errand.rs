@@ -20,18 +20,37 @@ use crate::tls::pki::pin::Joins;
 #[serde(tag = "errand", rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "each is a page of the API, described there")]
 pub enum Errand {
-    Join { joins: String, id: String, secret: String, peer: Option<IpAddr>, request: Request },
-    Renew { kind: String, name: String, serial: String, peer: Option<IpAddr>, request: Request },
+    Join {
+        joins: String,
+        id: String,
+        secret: String,
+        peer: Option<IpAddr>,
+        request: Request,
+    },
+    Renew {
+        kind: String,
+        name: String,
+        serial: String,
+        peer: Option<IpAddr>,
+        request: Request,
+    },
     Trust,
     Tokens,
     NewToken(NewToken),
-    RevokeToken { id: String },
+    RevokeToken {
+        id: String,
+    },
     Standing,
     Rotate,
     Finish(Finish),
     Revoke(Revoke),
     /// A user's certificate; `life` in seconds.
-    IssueUser { csr: String, name: String, role: String, life: u64 },
+    IssueUser {
+        csr: String,
+        name: String,
+        role: String,
+        life: u64,
+    },
 }
 
 impl Errand {

@@ -202,7 +202,8 @@ impl Course {
 /// Where to ask: what the configuration says, else the manager whose list the engine is on.
 fn managers(config: &Config) -> Vec<Endpoint> {
     let url = config.discovery.url.as_deref().unwrap_or_default();
-    let listed = url.strip_prefix("token://").and_then(|rest| rest.split_once('/')).map(|(host, _)| host.to_string());
+    let listed =
+        url.strip_prefix("token://").and_then(|rest| rest.split_once('/')).map(|(host, _)| host.to_string());
     let mut all: Vec<String> = config.pki.managers.clone();
     all.extend(config.discovery.managers.iter().cloned());
     all.extend(listed);

@@ -157,7 +157,11 @@ mod tests {
                 "certificate 800a (a)",
             ),
             (vec![(unit.clone(), "manager")], Who::Foreign, "certificate 800a ()"),
-            (vec![(org.clone(), "admin"), (unit, "manager"), (name.clone(), "m")], Who::Foreign, "certificate 800a (m)"),
+            (
+                vec![(org.clone(), "admin"), (unit, "manager"), (name.clone(), "m")],
+                Who::Foreign,
+                "certificate 800a (m)",
+            ),
             (vec![(name, "127.0.0.1")], Who::Foreign, "certificate 800a (127.0.0.1)"),
         ] {
             let identity = Identity::of(&cert(&subject)).unwrap();

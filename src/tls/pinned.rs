@@ -56,7 +56,8 @@ impl ServerCertVerifier for Pinned {
         let mut roots = RootCertStore::empty();
         roots.add(ca.clone())?;
         let parsed = ParsedCertificate::try_from(leaf)?;
-        let own = Own::of(std::slice::from_ref(leaf)).ok_or_else(|| refused("its certificate is none".into()))?;
+        let own =
+            Own::of(std::slice::from_ref(leaf)).ok_or_else(|| refused("its certificate is none".into()))?;
         let start = u64::try_from(own.issued - BACKDATED).unwrap_or(0);
         let now = now.max(UnixTime::since_unix_epoch(Duration::from_secs(start)));
         let algorithms = self.provider.signature_verification_algorithms.all;
@@ -66,7 +67,9 @@ impl ServerCertVerifier for Pinned {
         }
         verify_server_name(&parsed, name).map_err(|_| {
             let name = name.to_str();
-            refused(format!("its certificate is not for {name}: set [pki] names = [\"{name}\"] there, and restart it"))
+            refused(format!(
+                "its certificate is not for {name}: set [pki] names = [\"{name}\"] there, and restart it"
+            ))
         })?;
         Ok(ServerCertVerified::assertion())
     }

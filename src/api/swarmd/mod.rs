@@ -59,10 +59,21 @@ pub enum Page {
 impl Page {
     /// Whether it is about certificates: any manager answers that, and asks the one with the CA if it must.
     pub fn is_pki(self) -> bool {
-        use Page::{Authority, Finish, Join, NewToken, Pki, Renew, Revoke, RevokeToken, Rotate, Tokens, Trust};
+        use Page::{
+            Authority, Finish, Join, NewToken, Pki, Renew, Revoke, RevokeToken, Rotate, Tokens, Trust,
+        };
         matches!(
             self,
-            Join | Renew | Trust | Authority | Tokens | NewToken | RevokeToken | Pki | Rotate | Finish | Revoke
+            Join | Renew
+                | Trust
+                | Authority
+                | Tokens
+                | NewToken
+                | RevokeToken
+                | Pki
+                | Rotate
+                | Finish
+                | Revoke
         )
     }
 }
