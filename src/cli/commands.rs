@@ -2,7 +2,10 @@
 //!
 //! No behaviour; `cli::parse` decides what a kind of command does with its words.
 
-use super::flags::{ASK, CHECK, CREATE, HELP, JOIN, LIST, MANAGE, NATIVE, PROJECT, SECRETS, SOURCES, TLS};
+use super::enroll::PKI;
+use super::flags::{
+    ASK, CHECK, CREATE, HELP, JOIN, LIST, MANAGE, NATIVE, NEW_TOKEN, PROJECT, SECRETS, SOURCES, TLS,
+};
 use super::grammar::Tables;
 use super::operate::{Ask, NODE, REBALANCE};
 use super::{completion, manual};
@@ -93,8 +96,15 @@ pub static COMMANDS: &[Spec] = &[
         name: "join-token",
         short: "",
         summary: "Print what to paste on the next machine",
-        flags: &[ASK, TLS, &[HELP]],
+        flags: &[NEW_TOKEN, ASK, TLS, &[HELP]],
         kind: CommandKind::Ask(Ask::JoinToken),
+    },
+    Spec {
+        name: "pki",
+        short: "",
+        summary: "Show who has a certificate of the cluster, replace its CA",
+        flags: &[&[HELP]],
+        kind: CommandKind::Group(PKI),
     },
     Spec {
         name: "explain",

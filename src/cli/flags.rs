@@ -85,6 +85,15 @@ pub(super) const LIST: &[Flag] =
 
 pub(super) const JOIN: &[Flag] = &[
     flag(
+        &["token"],
+        One,
+        "",
+        "",
+        "",
+        "join with a token of `swarmd join-token` (SWMD-1-...): get a certificate, set up and start the service",
+    ),
+    flag(&["no-start"], Switch, "", "", "", "with --token: leave the service as it is"),
+    flag(
         &["advertise", "addr"],
         One,
         "",
@@ -266,6 +275,15 @@ pub(super) const ASK: &[Flag] = &[
     ),
     flag(&["json"], Switch, "", "", "", "print JSON"),
 ];
+
+/// A new join token.
+pub(super) const NEW_TOKEN: &[Flag] = &[
+    flag(&["ttl"], One, "24h", "", "", "how long the token is good; 0 for ever"),
+    flag(&["uses"], Number, "0", "", "", "how many machines may join with it; 0 any number"),
+];
+
+pub(super) const FINISH: &[Flag] =
+    &[flag(&["finish"], Switch, "", "", "", "end a rotation now: who has no new certificate is locked out")];
 
 pub(super) const REASON: &[Flag] =
     &[flag(&["reason"], One, "", "", "", "why, for whoever wonders why nothing is placed there")];

@@ -59,10 +59,11 @@ fn group(program: &str, spec: &Spec, members: &[Spec]) -> String {
         .collect();
     format!(
         "Usage: {program} {0} COMMAND [arg...]\n\n{1}\n\nCommands:\n{2}\n\
-         Run '{program} {0} COMMAND --help' for more information on a command.\n{NODE}",
+         Run '{program} {0} COMMAND --help' for more information on a command.\n{3}",
         spec.name,
         spec.summary,
         columns(&rows),
+        if spec.name == "node" { NODE } else { "" },
     )
 }
 
@@ -93,6 +94,7 @@ fn tail(kind: CommandKind) -> &'static str {
         CommandKind::Ask(Ask::Plan) => PLAN,
         CommandKind::Ask(Ask::Status) => STATUS,
         CommandKind::Ask(Ask::JoinToken) => JOIN_TOKEN,
+        CommandKind::Ask(Ask::PkiRotate) => ROTATE,
         CommandKind::Text(_) => TEXT,
         CommandKind::Ask(_) | CommandKind::Group(_) => "",
     }
@@ -117,10 +119,22 @@ registered, and why not. Exit code 1 when something does not run or is wrong.
 ";
 
 const JOIN_TOKEN: &str = "
-Run it on the manager. The token is that of the configuration; a manager that was started with `{program} manage`
-has none, so name its <discovery>:
+Run it on the manager, as root. It prints one line to paste on the next machine:
+   {program} join-token agent              a machine with Docker joins
+   {program} join-token manager            another manager joins
+   {program} join-token ls                 the tokens that there are, without their secrets
+   {program} join-token revoke ID          takes one back
+   {program} join-token rotate agent       takes all for agents back, and makes a new one
+A manager without [pki] has the plain token of its configuration; one that was started with `{program} manage` has not
+even that, so name its <discovery>:
    {program} join-token agent token://TOKEN
-Whoever has the token can join an engine, and see the addresses of all others.
+Whoever has a token can join an engine, and see the addresses of all others.
+";
+
+const ROTATE: &str = "
+From now on another CA signs, and both are trusted: nothing is interrupted. Agents and managers renew their certificates
+by themselves within a minute or two; once everybody has, the old CA is trusted no more. `{program} pki status` shows who
+is missing. Users get new certificates with `{program} user add`.
 ";
 
 const RUN: &str = "
@@ -321,6 +335,10 @@ mod tests {
             ("node rm", of("node rm"), include_str!("golden/node-rm.txt")),
             ("status", of("status"), include_str!("golden/status.txt")),
             ("join-token", of("join-token"), include_str!("golden/join-token.txt")),
+            ("pki", of("pki"), include_str!("golden/pki.txt")),
+            ("pki status", of("pki status"), include_str!("golden/pki-status.txt")),
+            ("pki rotate", of("pki rotate"), include_str!("golden/pki-rotate.txt")),
+            ("pki revoke", of("pki revoke"), include_str!("golden/pki-revoke.txt")),
             ("explain", of("explain"), include_str!("golden/explain.txt")),
             ("plan", of("plan"), include_str!("golden/plan.txt")),
             ("completion", of("completion"), include_str!("golden/completion.txt")),

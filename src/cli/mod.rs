@@ -8,6 +8,7 @@ pub mod commands;
 pub mod completion;
 pub mod create;
 pub mod doctor;
+pub mod enroll;
 pub mod flags;
 pub mod grammar;
 pub mod help;
@@ -75,6 +76,8 @@ pub enum Command {
         /// Whether to print JSON.
         json: bool,
     },
+    /// `join --token`: run [`crate::client::join::join`].
+    Enroll(Box<crate::client::join::Plan>),
     /// Help or version.
     Print(String),
 }
@@ -175,6 +178,7 @@ pub fn parse(argv0: &str, args: &[String], env: &dyn Fn(&str) -> Option<String>)
         return Ok(Command::Print(help::command(program, spec)));
     }
     match spec.kind {
+        CommandKind::Classic(Purpose::Join) if parsed.has("token") => enroll::join(program, &parsed),
         CommandKind::Classic(purpose) => classic_command(program, purpose, spec, &global, &parsed, env),
         CommandKind::Group(members) => group(program, spec, members, &parsed),
         CommandKind::Ask(ask) => operate::command(program, spec, ask, &parsed, env),

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use super::commands::{CommandKind, Spec};
 use super::flags::{ASK, DRY_RUN, FORCE, HELP, MOVES, PATIENCE, REASON, TLS};
 use super::grammar::Parsed;
-use super::{Command, Outcome, classic};
+use super::{Command, Outcome, classic, enroll};
 use crate::api::swarmd::progress::{self, Drain, Rebalance};
 use crate::api::swarmd::talk::Relabel;
-use crate::client::invite::Cluster;
 use crate::client::status::Scope;
 use crate::client::target::{self, Env, Target};
 use crate::client::{Question, docker_run};
@@ -37,6 +36,9 @@ pub enum Ask {
     Plan,
     Status,
     JoinToken,
+    PkiStatus,
+    PkiRotate,
+    PkiRevoke,
 }
 
 impl Ask {
@@ -44,7 +46,9 @@ impl Ask {
     pub fn operand(self) -> &'static str {
         match self {
             Ask::Nodes | Ask::Rebalance | Ask::Status => "",
-            Ask::JoinToken => " agent [<discovery>]",
+            Ask::JoinToken => " agent|manager|ls|revoke ID|rotate agent|manager",
+            Ask::PkiStatus | Ask::PkiRotate => "",
+            Ask::PkiRevoke => " agent|manager|user NAME",
             Ask::Node | Ask::Pause | Ask::Resume | Ask::Drain | Ask::Remove => " NODE",
             Ask::Label => " NODE KEY=VALUE|KEY- ...",
             Ask::Explain => " CONTAINER",
@@ -130,7 +134,9 @@ pub fn command(
     // The invitation is to the cluster of this machine, wherever its user's docker commands go.
     let without_docker = |name: &str| if name == "DOCKER_HOST" { None } else { env(name) };
     let found = match ask {
-        Ask::JoinToken => find_manager(program, parsed, &without_docker)?,
+        Ask::JoinToken | Ask::PkiStatus | Ask::PkiRotate | Ask::PkiRevoke => {
+            find_manager(program, parsed, &without_docker)?
+        }
         _ => find_manager(program, parsed, env)?,
     };
     let question = question(ask, parsed, &found).map_err(misused)?;
@@ -172,7 +178,8 @@ fn question(ask: Ask, parsed: &Parsed, manager: &Manager) -> Result<Question, St
         Ask::Plan => plan(words, parsed.last("project-name")),
         Ask::Status if words.is_empty() => Ok(Question::Status(scope(manager))),
         Ask::Status => Err(format!("status takes no arguments, got {}", words.join(" "))),
-        Ask::JoinToken => join_token(words, &manager.config),
+        Ask::JoinToken => enroll::join_token(parsed, &manager.config, manager.named),
+        Ask::PkiStatus | Ask::PkiRotate | Ask::PkiRevoke => enroll::pki(ask, parsed),
     }
 }
 
@@ -208,21 +215,6 @@ fn scope(manager: &Manager) -> Scope {
         agent: !manager.named && config.registers(),
         files: files.iter().map(|directory| directory.join(AGENT_FILE)).collect(),
     }
-}
-
-/// The word is there for the day when managers join, too.
-fn join_token(words: &[String], config: &Config) -> Result<Question, String> {
-    let url = match words {
-        [role, ..] if role != "agent" => return Err(format!("agents join with a token, not {role:?}")),
-        [_] => config
-            .discovery
-            .url
-            .clone()
-            .ok_or("no discovery.url in the configuration: name it behind agent")?,
-        [_, url] => url.clone(),
-        _ => return Err("who is to join: agent".into()),
-    };
-    Ok(Question::JoinToken(Box::new(Cluster { url, tls: config.tls.clone() })))
 }
 
 fn relabel(words: &[String]) -> Result<Relabel, String> {

@@ -50,7 +50,8 @@ fn invitations_are_to_the_cluster_of_this_machine() {
     };
     assert_eq!(invited(&line, &[("DOCKER_HOST", "tcp://elsewhere:1")]), Ok("token://T".into()));
     assert_eq!(invited("join-token agent token://U -H h:1", &[]), Ok("token://U".into()));
-    assert!(invited("join-token -H h:1 manager", &[]).unwrap_err().contains("not \"manager\""));
+    let plain = format!("join-token --config {} boss", path.display());
+    assert!(invited(&plain, &[]).unwrap_err().contains("not \"boss\""));
     assert!(invited("join-token -H h:1", &[]).unwrap_err().contains("who is to join"));
 }
 

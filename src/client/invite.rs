@@ -1,7 +1,7 @@
 //! What a person pastes on the next machine: for `swarmd join-token`, and after `swarmd create`.
 //!
 //! Pure but for the one question to the manager where it can be reached. Join tokens that carry a certificate come
-//! with the cluster's own CA and will be another kind of invitation.
+//! with the cluster's own CA: they are another kind of invitation, see `tokens`.
 
 use serde::Serialize;
 

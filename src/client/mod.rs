@@ -9,14 +9,17 @@ pub mod docker_run;
 mod explain;
 mod flags;
 pub mod invite;
+pub mod join;
 mod moves;
 mod nodes;
+pub mod pki;
 mod plan;
 mod ports;
 mod service;
 pub mod status;
 mod table;
 pub mod target;
+pub mod tokens;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -55,6 +58,8 @@ pub enum Question {
     PlanCompose { files: Vec<PathBuf>, project: Option<String> },
     Status(status::Scope),
     JoinToken(Box<invite::Cluster>),
+    Tokens(Box<tokens::Tokens>),
+    Pki(pki::Pki),
 }
 
 /// An answer, ready to print.
@@ -91,6 +96,8 @@ pub async fn ask(target: &Target, question: &Question, json: bool, say: Say<'_>)
         }
         // These two have something to say also when no manager answers.
         Question::Status(scope) => status::tell(target, scope, json).await,
+        Question::Tokens(wanted) => tokens::ask(target, wanted, json).await,
+        Question::Pki(wanted) => pki::ask(&manager()?, wanted, json).await,
         Question::JoinToken(cluster) => invite::invite(target, cluster, json).await,
     }
 }

@@ -4,8 +4,8 @@ use super::check::Purpose;
 use super::file::Files;
 use super::keys::KEYS;
 use super::load::Sources;
-use super::local::LOCAL_ENGINE;
 use super::overlay::apply;
+use super::pki::OWN_LIST;
 use super::problem::Style;
 use super::{Config, Role};
 use std::path::Path;
@@ -62,16 +62,21 @@ fn the_reference_marks_what_a_reload_applies() {
 
 #[test]
 fn the_installed_file_works_on_one_machine_as_it_is() {
-    let (_, config) = read(INSTALLED);
-    assert_eq!(config, Config::default());
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("config.toml");
     std::fs::write(&path, INSTALLED).unwrap();
     let mut sources = Sources::new(Purpose::Run, "swarmd");
     sources.file = Some((path, true));
     let loaded = sources.load().unwrap();
-    assert_eq!(loaded.config.discovery.url.as_deref(), Some(LOCAL_ENGINE));
+    let config = loaded.config;
+    assert!(config.has_pki() && config.registers());
+    assert_eq!(config.discovery.url.as_deref(), Some(OWN_LIST));
+    assert_eq!(config.agent.advertise.as_deref(), Some("unix:///var/run/docker.sock"));
     assert_eq!(loaded.warnings, [""; 0]);
+    // What it does not say is as it is without it.
+    let mut plain = read(INSTALLED).1;
+    (plain.pki.enabled, plain.manager.host) = (false, Config::default().manager.host);
+    assert_eq!(plain, Config::default());
 }
 
 #[test]

@@ -267,3 +267,113 @@ fn a_machine_that_has_not_joined_says_how() {
     assert!(error.to_string().contains("sudo swarmd join --token"), "{error}");
     assert_eq!(error.exit_code(), 78);
 }
+
+#[tokio::test]
+async fn another_ca_takes_over_and_nobody_is_cut_off() {
+    let boss = boss();
+    let (early, late, user) = (Member::new(), Member::new(), Member::new());
+    let joined = boss.joins(&early, Joins::Agent, &early.applicant()).unwrap();
+    let second = boss.joins(&late, Joins::Agent, &late.at("127.0.0.1")).unwrap();
+    let now = clock::unix_seconds();
+    let machine = Machine { hostname: "boss".into(), addresses: vec!["10.0.0.1".into()] };
+    let before = boss.authority.pin();
+    boss.authority.rotate(now).unwrap();
+    assert_ne!(boss.authority.pin(), before);
+    assert_eq!(boss.authority.rotate(now).unwrap_err().kind, Kind::Conflict);
+    assert!(own::keep_own(&boss.authority, &boss.config, &machine, false, now).unwrap());
+    // The manager is of the new CA, the agents know only the old one: both ways it goes on.
+    for member in [&early, &late] {
+        assert!(meet(&boss.tls(), &member.tls(), "boss").await.unwrap().is_some());
+        assert!(meet(&member.tls(), &boss.tls(), "127.0.0.1").await.unwrap().is_some());
+    }
+    early.takes(&boss.authority.renew(&joined.identity, &early.applicant(), now).unwrap());
+    assert!(meet(&boss.tls(), &early.tls(), "boss").await.unwrap().is_some());
+    assert!(meet(&early.tls(), &boss.tls(), "127.0.0.1").await.unwrap().is_some());
+    // New and old among themselves.
+    assert!(meet(&late.tls(), &early.tls(), "127.0.0.1").await.unwrap().is_some());
+    // Who joins now has the new one, by a token of either.
+    let third = Member::new();
+    boss.joins(&third, Joins::Agent, &third.at("127.0.0.1")).unwrap();
+    assert!(meet(&boss.tls(), &third.tls(), "boss").await.unwrap().is_some());
+    // A restart in the middle knows that it is one.
+    let again = Authority::open(boss.authority.files(), LIFE, now).unwrap();
+    assert!(again.standing(now).rotating);
+    assert_eq!(again.bundle(), boss.authority.bundle());
+    let error = boss.authority.finish(false, now).unwrap_err();
+    assert!(error.message.contains(&second.identity.name) && !error.message.contains(&joined.identity.name));
+    late.takes(&boss.authority.renew(&second.identity, &late.applicant(), now).unwrap());
+    assert!(boss.authority.finish(false, now).unwrap());
+    assert!(!boss.authority.finish(false, now).unwrap());
+    own::keep_own(&boss.authority, &boss.config, &machine, false, now).unwrap();
+    for member in [&early, &late, &third] {
+        assert!(meet(&boss.tls(), &member.tls(), "boss").await.unwrap().is_some());
+        assert!(meet(&member.tls(), &boss.tls(), "127.0.0.1").await.unwrap().is_some());
+    }
+    // By force: who has not renewed is out.
+    let alice = boss.authority.issue_user(&user.request, "alice", Role::Admin, LIFE, now).unwrap();
+    user.takes(&alice);
+    assert!(meet(&boss.tls(), &user.tls(), "boss").await.unwrap().is_some());
+    boss.authority.rotate(now).unwrap();
+    assert!(boss.authority.finish(true, now).unwrap());
+    own::keep_own(&boss.authority, &boss.config, &machine, false, now).unwrap();
+    assert!(meet(&boss.tls(), &user.tls(), "boss").await.is_err());
+}
+
+#[tokio::test]
+async fn a_clock_in_the_past_does_not_lock_a_member_out() {
+    // The clock of the test is right; a certificate from the future shows the same.
+    let boss = boss();
+    let agent = Member::new();
+    let later = clock::unix_seconds() + 7 * 24 * 3600;
+    let token = boss.authority.new_token(Joins::Agent, None, None, later).unwrap();
+    let issued =
+        boss.authority.join(&token.id, &token.secret, Joins::Agent, &agent.applicant(), later).unwrap();
+    agent.takes(&issued);
+    let machine = Machine { hostname: "boss".into(), addresses: vec!["10.0.0.1".into()] };
+    own::keep_own(&boss.authority, &boss.config, &machine, true, later).unwrap();
+    assert!(meet(&boss.tls(), &agent.tls(), "boss").await.unwrap().is_some());
+    assert_eq!(own::now(&Files::below(agent.home.path())).unwrap(), later);
+}
+
+#[tokio::test]
+async fn joining_goes_to_the_manager_of_the_token_and_nobody_else() {
+    let (boss, other) = (boss(), self::boss());
+    let agent = Member::new();
+    boss.joins(&agent, Joins::Agent, &agent.applicant()).unwrap();
+    let pin = boss.authority.pin();
+    assert_eq!(pinned(&boss.tls(), &pin, "boss").await, Ok(()));
+    assert_eq!(pinned(&boss.tls(), &pin, "10.0.0.1").await, Ok(()));
+    let error =
+        |why: &str, met: Result<(), String>| assert!(met.as_ref().is_err_and(|e| e.contains(why)), "{met:?}");
+    // Another cluster, or somebody in between with a CA of his own.
+    error("its CA is not the one that the join token names", pinned(&other.tls(), &pin, "boss").await);
+    // A member of the cluster that is no manager.
+    error("that is no manager but agent", pinned(&agent.tls(), &pin, "127.0.0.1").await);
+    error("set [pki] names = [\"elsewhere\"]", pinned(&boss.tls(), &pin, "elsewhere").await);
+    // Somebody in between who shows the real CA behind a certificate of his own.
+    let mixed = tempfile::tempdir().unwrap();
+    let pki = |home: &tempfile::TempDir, file: &str| {
+        std::fs::read_to_string(home.path().join("pki").join(file)).unwrap()
+    };
+    let forged = pki(&other.home, "cert.pem") + &pki(&boss.home, "ca.pem");
+    std::fs::write(mixed.path().join("cert.pem"), forged).unwrap();
+    std::fs::write(mixed.path().join("key.pem"), pki(&other.home, "key.pem")).unwrap();
+    std::fs::write(mixed.path().join("ca.pem"), pki(&boss.home, "ca.pem")).unwrap();
+    error("UnknownIssuer", pinned(&tls_of(mixed.path()), &pin, "boss").await);
+    // A token of before a rotation is as good, until that ends.
+    boss.authority.rotate(clock::unix_seconds()).unwrap();
+    let machine = Machine { hostname: "boss".into(), addresses: vec![] };
+    own::keep_own(&boss.authority, &boss.config, &machine, false, clock::unix_seconds()).unwrap();
+    assert_eq!(pinned(&boss.tls(), &pin, "boss").await, Ok(()));
+    assert_eq!(pinned(&boss.tls(), &boss.authority.pin(), "boss").await, Ok(()));
+}
+
+/// Whether who has only the pin takes this server.
+async fn pinned(server: &Tls, pin: &Pin, name: &str) -> Result<(), String> {
+    let (acceptor, connector) = (acceptor(server).unwrap().unwrap(), ClientTls::pinned(pin).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (far, _) = listener.accept().await.unwrap();
+    let (near, _) = tokio::join!(connector.connect(name, near), acceptor.accept(far));
+    near.map(drop).map_err(|e| e.to_string())
+}

@@ -9,6 +9,7 @@ use rcgen::{
 
 use crate::error::{Error, Kind, Result};
 use crate::tls::pki::failed;
+use crate::tls::pki::pin::Pin;
 
 /// More than any request of ours.
 pub const LARGEST: usize = 8 << 10;
@@ -32,6 +33,16 @@ pub fn for_key(key: &str) -> Result<String> {
     let params = CertificateParams::new(vec![]).map_err(bad)?;
     let request = params.serialize_request(&key).map_err(|e| failed("make a request", e))?;
     request.pem().map_err(|e| failed("make a request", e))
+}
+
+/// The pin of this key's public half.
+///
+/// # Errors
+/// `Kind::Config` when this is no key.
+pub fn pin_of(key: &str) -> Result<Pin> {
+    let key =
+        KeyPair::from_pem(key).map_err(|e| Error::us(Kind::Config, format!("cannot use our key: {e}")))?;
+    Ok(Pin::of_key(&key.subject_public_key_info()))
 }
 
 /// The public key in a request.

@@ -1,0 +1,197 @@
+//! The command lines about membership: `join --token`, `join-token`, `pki`. Words in, a command or a question out.
+
+use std::path::PathBuf;
+
+use super::commands::{CommandKind, Spec};
+use super::flags::{ASK, FINISH, HELP, TLS};
+use super::grammar::Parsed;
+use super::operate::Ask;
+use super::{Command, Outcome, classic};
+use crate::client::Question;
+use crate::client::invite::Cluster;
+use crate::client::join::Plan;
+use crate::client::pki::Pki;
+use crate::client::tokens::Tokens;
+use crate::config::check::Purpose;
+use crate::config::load::Sources;
+use crate::config::pki::OWN_LIST;
+use crate::config::problem::into_error;
+use crate::config::{Config, file, units};
+use crate::docker::endpoint::Endpoint;
+use crate::enroll::talk::{NewToken, Revoke};
+use crate::tls::pki::pin::{JoinToken, Joins};
+
+/// The commands below `pki`.
+pub static PKI: &[Spec] = &[
+    Spec {
+        name: "pki status",
+        short: "",
+        summary: "List certificates, and show how far a rotation of the CA is",
+        flags: &[ASK, TLS, &[HELP]],
+        kind: CommandKind::Ask(Ask::PkiStatus),
+    },
+    Spec {
+        name: "pki rotate",
+        short: "",
+        summary: "Replace the CA while everything runs on",
+        flags: &[FINISH, ASK, TLS, &[HELP]],
+        kind: CommandKind::Ask(Ask::PkiRotate),
+    },
+    Spec {
+        name: "pki revoke",
+        short: "",
+        summary: "Let the certificates of a machine or user count no more",
+        flags: &[ASK, TLS, &[HELP]],
+        kind: CommandKind::Ask(Ask::PkiRevoke),
+    },
+];
+
+/// `pki ...`
+pub(super) fn pki(ask: Ask, parsed: &Parsed) -> Result<Question, String> {
+    let words: Vec<&str> = parsed.positionals.iter().map(String::as_str).collect();
+    let question = match (ask, words.as_slice()) {
+        (Ask::PkiRevoke, [kind @ ("agent" | "manager" | "user"), name]) => {
+            Pki::Revoke(Revoke { kind: (*kind).to_string(), name: (*name).to_string() })
+        }
+        (Ask::PkiRevoke, _) => return Err("whose certificates: agent, manager or user, and the name".into()),
+        (Ask::PkiRotate, []) if parsed.switch("finish") == Some(true) => Pki::Finish,
+        (Ask::PkiRotate, []) => Pki::Rotate,
+        (Ask::PkiStatus, []) => Pki::Status,
+        (_, words) => return Err(format!("it takes no arguments, got {}", words.join(" "))),
+    };
+    Ok(Question::Pki(question))
+}
+
+/// `join-token ...`. A configuration of this machine (nobody `named` another manager) without certificates of its own
+/// has plain tokens, which the configuration holds.
+pub(super) fn join_token(parsed: &Parsed, config: &Config, named: bool) -> Result<Question, String> {
+    let words: Vec<&str> = parsed.positionals.iter().map(String::as_str).collect();
+    let url = config.discovery.url.clone().filter(|url| url != OWN_LIST);
+    let plain = |url: Option<String>| url.map(|url| Cluster { url, tls: config.tls.clone() });
+    let is_plain = !named && !config.has_pki();
+    let (role, rotate) = match words.as_slice() {
+        ["ls"] => return Ok(Question::Tokens(Box::new(Tokens::List))),
+        ["revoke", id] => return Ok(Question::Tokens(Box::new(Tokens::Revoke((*id).to_string())))),
+        ["agent", url] => {
+            let cluster = Cluster { url: (*url).to_string(), tls: config.tls.clone() };
+            return Ok(Question::JoinToken(Box::new(cluster)));
+        }
+        ["agent"] if is_plain => {
+            let cluster = plain(url).ok_or("no discovery.url in the configuration: name it behind agent")?;
+            return Ok(Question::JoinToken(Box::new(cluster)));
+        }
+        [role] => (*role, false),
+        ["rotate", role] => (*role, true),
+        _ => return Err("who is to join: agent or manager".into()),
+    };
+    if Joins::parse(role).is_none() {
+        return Err(format!("agents and managers join with a token, not {role:?}"));
+    }
+    let new = NewToken { joins: role.to_string(), ttl: ttl(parsed)?, uses: uses(parsed)?, rotate };
+    let cluster = if role == "agent" && !rotate { plain(url) } else { None };
+    Ok(Question::Tokens(Box::new(Tokens::New(new, cluster))))
+}
+
+/// Whole seconds, begun ones included.
+fn ttl(parsed: &Parsed) -> Result<i64, String> {
+    let text = parsed.last("ttl").unwrap_or("24h");
+    match units::parse_nanos(text).map_err(|e| format!("invalid --ttl: {e}"))? {
+        nanos if nanos < 0 => Err(format!("invalid --ttl {text}: it is no negative number")),
+        nanos => Ok((nanos + 999_999_999) / 1_000_000_000),
+    }
+}
+
+fn uses(parsed: &Parsed) -> Result<u32, String> {
+    let text = parsed.last("uses").unwrap_or("0");
+    text.parse().map_err(|_| format!("invalid --uses {text:?}: a number from 0"))
+}
+
+/// `join --token ... HOST:PORT`
+pub(super) fn join(program: &str, parsed: &Parsed) -> Result<Command, Outcome> {
+    let misused = |text: String| {
+        let usage = format!("usage: {program} join --token SWMD-1-... HOST:PORT");
+        Outcome::failure(format!("{text}\n{usage}"), 64)
+    };
+    let token =
+        JoinToken::parse(parsed.last("token").unwrap_or_default()).map_err(|e| misused(e.to_string()))?;
+    let [manager] = parsed.positionals.as_slice() else {
+        return Err(misused("name the manager, as the line of `swarmd join-token` does".into()));
+    };
+    let manager = Endpoint::parse(manager).map_err(|e| misused(e.to_string()))?;
+    let path = PathBuf::from(parsed.last("config").unwrap_or(file::DEFAULT_PATH));
+    let mut sources = Sources::new(Purpose::Create, program);
+    sources.file = Some((path.clone(), parsed.has("config")));
+    sources.flags = classic::settings(parsed);
+    let loaded = sources.load().map_err(|problems| Outcome::of_error(&into_error(&problems)))?;
+    let no_start = parsed.switch("no-start").unwrap_or(false);
+    Ok(Command::Enroll(Box::new(Plan { token, manager, config: loaded.config, file: path, no_start })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, Outcome> {
+        let words: Vec<String> = line.split(' ').map(String::from).collect();
+        crate::cli::parse("swarmd", &words, &|_| None)
+    }
+
+    fn question(line: &str) -> Result<Question, String> {
+        match parse(line) {
+            Ok(Command::Ask { question, .. }) => Ok(question),
+            Ok(other) => panic!("{other:?}"),
+            Err(outcome) => Err(outcome.stderr),
+        }
+    }
+
+    #[test]
+    fn words_about_tokens() {
+        for (line, expected) in [
+            ("join-token -H h:1 agent", ("agent", 86_400, 0, false)),
+            ("join-token -H h:1 manager --ttl 0 --uses 2", ("manager", 0, 2, false)),
+            ("join-token -H h:1 rotate agent --ttl 1.5s", ("agent", 2, 0, true)),
+        ] {
+            let Ok(Question::Tokens(tokens)) = question(line) else { panic!("{line}") };
+            let Tokens::New(new, _) = *tokens else { panic!("{line}") };
+            assert_eq!((new.joins.as_str(), new.ttl, new.uses, new.rotate), expected, "{line}");
+        }
+        assert!(matches!(question("join-token -H h:1 ls"), Ok(Question::Tokens(t)) if *t == Tokens::List));
+        let revoke = Tokens::Revoke("ab".into());
+        assert!(matches!(question("join-token -H h:1 revoke ab"), Ok(Question::Tokens(t)) if *t == revoke));
+        for (line, text) in [
+            ("join-token -H h:1 boss", "agents and managers join with a token, not \"boss\""),
+            ("join-token -H h:1", "who is to join"),
+            ("join-token -H h:1 agent --ttl -1s", "invalid --ttl"),
+            ("join-token -H h:1 agent --uses -1", "invalid --uses"),
+        ] {
+            assert!(question(line).unwrap_err().contains(text), "{line}");
+        }
+    }
+
+    #[test]
+    fn words_about_the_ca() {
+        assert!(matches!(question("pki status -H h:1"), Ok(Question::Pki(Pki::Status))));
+        assert!(matches!(question("pki rotate -H h:1"), Ok(Question::Pki(Pki::Rotate))));
+        assert!(matches!(question("pki rotate --finish -H h:1"), Ok(Question::Pki(Pki::Finish))));
+        let Ok(Question::Pki(Pki::Revoke(who))) = question("pki revoke agent ab -H h:1") else { panic!() };
+        assert_eq!((who.kind.as_str(), who.name.as_str()), ("agent", "ab"));
+        assert!(question("pki revoke ab -H h:1").unwrap_err().contains("whose certificates"));
+    }
+
+    #[test]
+    fn joining_with_a_token_is_another_command() {
+        let token = format!("SWMD-1-agent-{}-ab-cd", "a".repeat(52));
+        let Ok(Command::Enroll(plan)) =
+            parse(&format!("join --no-start --state-dir /s --token {token} boss:3376"))
+        else {
+            panic!()
+        };
+        assert_eq!((plan.manager.to_string().as_str(), plan.no_start), ("boss:3376", true));
+        assert_eq!(plan.config.state_dir, PathBuf::from("/s"));
+        assert!(matches!(parse("join --addr a:1 token://T"), Ok(Command::Join(_))));
+        let refused = |line: &str| parse(line).map(|_| ()).unwrap_err();
+        assert_eq!(refused(&format!("join --token {token}")).code, 64);
+        let bad = refused("join --token SWMD-1-agent-x boss:3376");
+        assert!(bad.stderr.contains("this is no join token"), "{}", bad.stderr);
+    }
+}
