@@ -158,6 +158,7 @@ const TABLE: &[Line] = &[
     ("POST", "/swarmd/v1/pki/rotate", Admin, Swarmd(Page::Rotate)),
     ("POST", "/swarmd/v1/pki/finish", Admin, Swarmd(Page::Finish)),
     ("POST", "/swarmd/v1/pki/revoke", Admin, Swarmd(Page::Revoke)),
+    ("POST", "/swarmd/v1/users", Admin, Swarmd(Page::NewUser)),
     // The hosted token registry: it knows its methods itself.
     ("*", "/clusters", Token, Here(Manager::Registry)),
     ("*", "/clusters/{id}", Token, Here(Manager::Registry)),

@@ -8,6 +8,7 @@ use super::flags::{
 };
 use super::grammar::Tables;
 use super::operate::{Ask, NODE, REBALANCE};
+use super::users::USER;
 use super::{completion, manual};
 use crate::config::check::Purpose;
 
@@ -105,6 +106,13 @@ pub static COMMANDS: &[Spec] = &[
         summary: "Show who has a certificate of the cluster, replace its CA",
         flags: &[&[HELP]],
         kind: CommandKind::Group(PKI),
+    },
+    Spec {
+        name: "user",
+        short: "",
+        summary: "Give people and programs certificates that say what they may do",
+        flags: &[&[HELP]],
+        kind: CommandKind::Group(USER),
     },
     Spec {
         name: "explain",

@@ -282,6 +282,12 @@ pub(super) const NEW_TOKEN: &[Flag] = &[
     flag(&["uses"], Number, "0", "", "", "how many machines may join with it; 0 any number"),
 ];
 
+pub(super) const NEW_USER: &[Flag] = &[
+    flag(&["role"], One, "", "", "", "reader, operator, deployer or admin"),
+    flag(&["ttl"], One, "90d", "", "", "how long the certificate is good"),
+    flag(&["out"], One, "", "", "", "directory for ca.pem, cert.pem and key.pem; NAME-cert if not given"),
+];
+
 pub(super) const FINISH: &[Flag] =
     &[flag(&["finish"], Switch, "", "", "", "end a rotation now: who has no new certificate is locked out")];
 

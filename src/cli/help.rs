@@ -95,6 +95,8 @@ fn tail(kind: CommandKind) -> &'static str {
         CommandKind::Ask(Ask::Status) => STATUS,
         CommandKind::Ask(Ask::JoinToken) => JOIN_TOKEN,
         CommandKind::Ask(Ask::PkiRotate) => ROTATE,
+        CommandKind::Ask(Ask::UserAdd) => USER_ADD,
+        CommandKind::Ask(Ask::UserRemove) => USER_REMOVE,
         CommandKind::Text(_) => TEXT,
         CommandKind::Ask(_) | CommandKind::Group(_) => "",
     }
@@ -129,6 +131,22 @@ A manager without [pki] has the plain token of its configuration; one that was s
 even that, so name its <discovery>:
    {program} join-token agent token://TOKEN
 Whoever has a token can join an engine, and see the addresses of all others.
+";
+
+const USER_ADD: &str = "
+The key is made here and stays here; the manager (its unix socket, or an admin's certificate) makes the certificate.
+   reader     looks: ps, inspect, events, stats. No logs unless [access] reader-logs
+   operator   also starts and stops containers, reads logs, and runs commands in containers that have nothing of
+              their host
+   deployer   also makes and removes containers, images, networks and volumes, but gives nothing of the hosts away: no
+              --privileged, host directories, host namespaces, devices; [access] of the manager names exceptions
+   admin      everything; that is root on every node
+Once more for a user that there is: a new certificate, and the old one is good as long as it was.
+";
+
+const USER_REMOVE: &str = "
+Calls with its certificates are refused from the next one on, also on open connections; streams end within seconds.
+Other managers follow when they next ask the one with the CA.
 ";
 
 const ROTATE: &str = "
@@ -324,6 +342,10 @@ mod tests {
             ("run", of("run"), include_str!("golden/run.txt")),
             ("check", of("check"), include_str!("golden/check.txt")),
             ("config", of("config"), include_str!("golden/config.txt")),
+            ("user", of("user"), include_str!("golden/user.txt")),
+            ("user add", of("user add"), include_str!("golden/user-add.txt")),
+            ("user ls", of("user ls"), include_str!("golden/user-ls.txt")),
+            ("user rm", of("user rm"), include_str!("golden/user-rm.txt")),
             ("node", of("node"), include_str!("golden/node.txt")),
             ("node ls", of("node ls"), include_str!("golden/node-ls.txt")),
             ("node inspect", of("node inspect"), include_str!("golden/node-inspect.txt")),

@@ -15,6 +15,7 @@ pub mod help;
 pub mod manual;
 pub mod operate;
 pub mod show;
+mod users;
 
 use std::path::PathBuf;
 use std::time::Duration;

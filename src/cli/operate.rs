@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::commands::{CommandKind, Spec};
 use super::flags::{ASK, DRY_RUN, FORCE, HELP, MOVES, PATIENCE, REASON, TLS};
 use super::grammar::Parsed;
-use super::{Command, Outcome, classic, enroll};
+use super::{Command, Outcome, classic, enroll, users};
 use crate::api::swarmd::progress::{self, Drain, Rebalance};
 use crate::api::swarmd::talk::Relabel;
 use crate::client::status::Scope;
@@ -37,6 +37,9 @@ pub enum Ask {
     Status,
     JoinToken,
     PkiStatus,
+    UserAdd,
+    Users,
+    UserRemove,
     PkiRotate,
     PkiRevoke,
 }
@@ -47,7 +50,8 @@ impl Ask {
         match self {
             Ask::Nodes | Ask::Rebalance | Ask::Status => "",
             Ask::JoinToken => " agent|manager|ls|revoke ID|rotate agent|manager",
-            Ask::PkiStatus | Ask::PkiRotate => "",
+            Ask::PkiStatus | Ask::PkiRotate | Ask::Users => "",
+            Ask::UserAdd | Ask::UserRemove => " NAME",
             Ask::PkiRevoke => " agent|manager|user NAME",
             Ask::Node | Ask::Pause | Ask::Resume | Ask::Drain | Ask::Remove => " NODE",
             Ask::Label => " NODE KEY=VALUE|KEY- ...",
@@ -134,9 +138,13 @@ pub fn command(
     // The invitation is to the cluster of this machine, wherever its user's docker commands go.
     let without_docker = |name: &str| if name == "DOCKER_HOST" { None } else { env(name) };
     let found = match ask {
-        Ask::JoinToken | Ask::PkiStatus | Ask::PkiRotate | Ask::PkiRevoke => {
-            find_manager(program, parsed, &without_docker)?
-        }
+        Ask::JoinToken
+        | Ask::PkiStatus
+        | Ask::PkiRotate
+        | Ask::PkiRevoke
+        | Ask::UserAdd
+        | Ask::Users
+        | Ask::UserRemove => find_manager(program, parsed, &without_docker)?,
         _ => find_manager(program, parsed, env)?,
     };
     let question = question(ask, parsed, &found).map_err(misused)?;
@@ -180,6 +188,7 @@ fn question(ask: Ask, parsed: &Parsed, manager: &Manager) -> Result<Question, St
         Ask::Status => Err(format!("status takes no arguments, got {}", words.join(" "))),
         Ask::JoinToken => enroll::join_token(parsed, &manager.config, manager.named),
         Ask::PkiStatus | Ask::PkiRotate | Ask::PkiRevoke => enroll::pki(ask, parsed),
+        Ask::UserAdd | Ask::Users | Ask::UserRemove => users::user(ask, parsed),
     }
 }
 

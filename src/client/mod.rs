@@ -20,6 +20,7 @@ pub mod status;
 mod table;
 pub mod target;
 pub mod tokens;
+pub mod users;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -60,6 +61,7 @@ pub enum Question {
     JoinToken(Box<invite::Cluster>),
     Tokens(Box<tokens::Tokens>),
     Pki(pki::Pki),
+    Users(users::Users),
 }
 
 /// An answer, ready to print.
@@ -98,6 +100,7 @@ pub async fn ask(target: &Target, question: &Question, json: bool, say: Say<'_>)
         Question::Status(scope) => status::tell(target, scope, json).await,
         Question::Tokens(wanted) => tokens::ask(target, wanted, json).await,
         Question::Pki(wanted) => pki::ask(&manager()?, wanted, json).await,
+        Question::Users(wanted) => users::ask(&manager()?, wanted, json).await,
         Question::JoinToken(cluster) => invite::invite(target, cluster, json).await,
     }
 }

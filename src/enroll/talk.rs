@@ -134,6 +134,36 @@ pub struct MemberLine {
     pub current: bool,
 }
 
+/// `POST /swarmd/v1/users`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NewUser {
+    /// The request for a certificate. Nothing counts of it but the public key.
+    pub csr: String,
+    /// The user's name.
+    pub name: String,
+    /// What the user may do.
+    pub role: String,
+    /// How long, in seconds.
+    pub life: u64,
+}
+
+/// The answer to that.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UserCertificate {
+    /// The certificate, and those that lead to its CA.
+    pub certificate: String,
+    /// The CAs to trust.
+    pub bundle: String,
+    /// The user's name.
+    pub name: String,
+    /// When it ends.
+    pub expires: i64,
+    /// Where the manager is reached, `host:port`.
+    pub manager: String,
+}
+
 /// `POST /swarmd/v1/pki/finish`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -54,6 +54,7 @@ pub enum Page {
     Rotate,
     Finish,
     Revoke,
+    NewUser,
 }
 
 impl Page {
