@@ -101,6 +101,7 @@ pub fn start(settings: &Settings, parts: Parts<'_>, cancel: &CancellationToken) 
     let about = About {
         started: clock::unix_seconds(),
         listeners: sockets.iter().map(ToString::to_string).collect(),
+        exposed: sockets.iter().filter(|s| s.is_exposed()).map(ToString::to_string).collect(),
         discovery: discovery.clone(),
         lan: advertising.told.clone(),
     };

@@ -88,9 +88,15 @@ impl Api {
                 "RuncCommit": { "ID": "", "Expected": "" },
                 "InitCommit": { "ID": "", "Expected": "" },
                 "SecurityOptions": [],
-                "Warnings": warnings(&view, self.discovery_trouble()),
+                "Warnings": warnings(&view, self.exposure(), self.discovery_trouble()),
             }),
         )
+    }
+
+    /// Which listener is open to everybody who reaches it, if one is.
+    pub(super) fn exposure(&self) -> Option<String> {
+        let open = self.about.exposed.first().filter(|_| !self.config().tls.tlsverify)?;
+        Some(format!("{open} serves without client certificates: whoever reaches it is root on every node"))
     }
 
     /// What is wrong with discovery, if something is.
@@ -172,7 +178,8 @@ fn node_rows(node: &Node, overcommit: i64, rows: &mut Rows) {
 }
 
 /// Shown by newer clients under the rows.
-fn warnings(view: &View, discovery: Option<String>) -> Vec<String> {
+fn warnings(view: &View, exposure: Option<String>, discovery: Option<String>) -> Vec<String> {
+    let exposure = exposure.into_iter().map(|open| format!("WARNING: {open}"));
     let discovery = discovery.into_iter().map(|trouble| format!("WARNING: discovery: {trouble}"));
     let unhealthy = view.nodes().iter().filter(|n| !n.is_healthy()).map(|n| {
         let name = if n.name().is_empty() { &n.addr } else { n.name() };
@@ -194,7 +201,7 @@ fn warnings(view: &View, discovery: Option<String>) -> Vec<String> {
             )
         })
     });
-    discovery.chain(unhealthy).chain(told).chain(twins).collect()
+    exposure.chain(discovery).chain(unhealthy).chain(told).chain(twins).collect()
 }
 
 #[derive(Default)]

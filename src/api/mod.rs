@@ -124,6 +124,8 @@ pub struct About {
     pub started: i64,
     /// Where it listens.
     pub listeners: Vec<String>,
+    /// Those of them that other machines reach.
+    pub exposed: Vec<String>,
     /// The list of engines.
     pub discovery: watch::Receiver<State>,
     /// What it tells on the LAN.

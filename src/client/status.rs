@@ -114,6 +114,9 @@ fn of_manager(m: &Status) -> String {
     text += &row("nodes", &format!("{} of {} healthy", m.healthy, m.nodes));
     text += &row("discovery", &m.discovery.to_string());
     text += &row("LAN", &of_lan(&m.lan));
+    if let Some(warning) = &m.warning {
+        text += &row("warning", warning);
+    }
     if let Some(problem) = &m.problem {
         text += &row("problem", problem);
     }
@@ -196,6 +199,7 @@ mod tests {
             healthy: 2,
             nodes: 3,
             problem: Some("node pi3 is Unhealthy: no answer".into()),
+            warning: None,
         }
     }
 

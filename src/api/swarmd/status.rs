@@ -34,6 +34,7 @@ impl Api {
             lan: told(&self.about.lan.borrow()),
             discovery,
             problem,
+            warning: self.exposure(),
         }
     }
 

@@ -92,6 +92,8 @@ pub struct Status {
     pub nodes: usize,
     /// What is wrong now, the worst first, if anything is.
     pub problem: Option<String>,
+    /// What somebody has chosen, and should know of.
+    pub warning: Option<String>,
 }
 
 /// The list of engines, as the manager reads it.
