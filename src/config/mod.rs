@@ -13,6 +13,7 @@ pub mod load;
 pub mod local;
 pub mod names;
 pub mod overlay;
+pub mod pki;
 pub mod problem;
 mod read;
 pub mod settings;
@@ -26,6 +27,8 @@ pub use settings::Settings;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+pub use pki::Pki;
 
 /// What this process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +74,8 @@ pub struct Config {
     pub advertise: Advertise,
     /// `[tls]`
     pub tls: Tls,
+    /// `[pki]`
+    pub pki: Pki,
 }
 
 /// `[log]`
@@ -314,6 +319,7 @@ impl Default for Config {
             agent: Agent { advertise: None, delay: Duration::ZERO },
             advertise: Advertise::default(),
             tls: Tls::default(),
+            pki: Pki::default(),
         }
     }
 }
