@@ -8,6 +8,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent;
+use crate::agent::front::Front;
 use crate::clock;
 use crate::config::exposure;
 use crate::config::load::Loaded;
@@ -26,7 +27,7 @@ use crate::systemd::journal;
 use crate::systemd::limits;
 use crate::systemd::notify::{self, Notifier};
 use crate::systemd::signals::{self, Signal};
-use crate::systemd::sockets::{self, Socket};
+use crate::systemd::sockets::{self, Opened, Socket, Wanted};
 use crate::tls::{ClientTls, inspect};
 
 /// How long requests under way may take to finish after SIGTERM. Below the unit's `TimeoutStopSec`.
@@ -127,6 +128,7 @@ fn agent_file(config: &Config) -> PathBuf {
 /// The roles of this process.
 struct Roles {
     manager: Option<Manager>,
+    front: Option<Front>,
     agent: Option<agent::Running>,
 }
 
@@ -147,17 +149,12 @@ impl Roles {
         };
         let means = Means { hosted: registry.as_deref(), ..Means::of(config)? };
         notifier.status("starting");
-        let sockets = match &registry {
-            Some(_) => {
-                let group = config.manager.socket_group.as_deref();
-                sockets::bind(&config.manager.host, inherited, group, notifier)?
-            }
-            None => {
-                // What an earlier life with another role left: nobody here would answer on it.
-                notifier.keep(&[]);
-                Vec::new()
-            }
+        let wanted = Wanted {
+            api: if config.role.manages() { &config.manager.host } else { &[] },
+            unix_group: config.manager.socket_group.as_deref(),
+            front: config.agent.front.as_ref().filter(|_| config.role.joins()),
         };
+        let Opened { api: sockets, front } = sockets::bind(&wanted, inherited, notifier)?;
         // An inherited socket may listen elsewhere than the configuration says.
         for address in sockets.iter().filter_map(Socket::local_addr) {
             exposure::guard_inherited(config, address)?;
@@ -172,6 +169,7 @@ impl Roles {
             }
             None => None,
         };
+        let front = front.map(|socket| Front::start(config, socket, beats.join(), cancel)).transpose()?;
         let agent = match config.registers() {
             true => {
                 let places = agent::Places::of(config, registry.as_deref(), lan.as_ref())?;
@@ -179,7 +177,7 @@ impl Roles {
             }
             false => None,
         };
-        Ok(Roles { manager, agent })
+        Ok(Roles { manager, front, agent })
     }
 
     /// mDNS, if this process may use it and has a use for it: others can reach its API, or its engine needs managers.
@@ -209,8 +207,11 @@ impl Roles {
     }
 
     fn status(&self) -> String {
-        let parts =
-            [self.manager.as_ref().map(Manager::status), self.agent.as_ref().map(agent::Running::status)];
+        let parts = [
+            self.manager.as_ref().map(Manager::status),
+            self.agent.as_ref().map(agent::Running::status),
+            self.front.as_ref().map(Front::status),
+        ];
         parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
     }
 
@@ -219,6 +220,9 @@ impl Roles {
         let all = async {
             if let Some(agent) = self.agent {
                 agent.stopped().await;
+            }
+            if let Some(front) = self.front {
+                front.stopped().await;
             }
             if let Some(manager) = self.manager {
                 manager.election.ended().await;

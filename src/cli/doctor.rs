@@ -146,7 +146,8 @@ fn sockets(loaded: &Loaded) -> Vec<Finding> {
     let mut found = Vec::new();
     let url = config.discovery.url.as_deref().unwrap_or_default();
     let entries = url.strip_prefix("nodes://").unwrap_or_default().split(',');
-    for entry in entries.chain(config.agent.advertise.as_deref()) {
+    let behind = config.agent.front.is_some().then_some(config.agent.engine.as_str());
+    for entry in entries.chain(config.agent.advertise.as_deref()).chain(behind) {
         if let Some(path) = entry.strip_prefix("unix://") {
             found.push(match Path::new(path).exists() {
                 true => Finding::new(Verdict::Pass, format!("engine socket {path} is there")),

@@ -44,7 +44,7 @@ fn given(config: &Config) -> Result<Vec<Given>> {
     let tls = &config.tls;
     let mut all = Vec::new();
     let ca = tls.tlscacert.as_deref().filter(|_| tls.tlsverify);
-    let served = tls.tlscert.as_deref().zip(tls.tlskey.as_deref()).filter(|_| config.role.manages());
+    let served = tls.tlscert.as_deref().zip(tls.tlskey.as_deref()).filter(|_| config.serves());
     let shown = tls.client_pair();
     for (pair, server) in [(served, true), (shown.filter(|_| shown != served), false)] {
         if let Some((cert, key)) = pair.filter(|_| tls.enabled()) {
