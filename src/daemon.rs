@@ -13,6 +13,7 @@ use crate::clock;
 use crate::config::exposure;
 use crate::config::load::Loaded;
 use crate::config::local::bare_token;
+use crate::config::settings::{Settings, Switch};
 use crate::config::{self, Config};
 use crate::discovery::lan::Lan;
 use crate::discovery::registry::Registry;
@@ -34,12 +35,10 @@ use crate::tls::{ClientTls, inspect};
 const DRAIN: Duration = Duration::from_secs(10);
 /// How often the supervisor is told how things stand.
 const STATUS_INTERVAL: Duration = beat::PERIOD;
-/// A loop that did not turn for so long is stuck: the watchdog is not fed any more.
-const STUCK: Duration = Duration::from_secs(10);
 
 /// Runs the daemon until it is told to end. `inherited` was taken before any thread existed.
 pub fn run(mut loaded: Loaded, inherited: Inherited) -> Result<()> {
-    let log = journal::init(loaded.config.log.level)?;
+    let log = journal::init(loaded.config.log.level, loaded.config.role)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -65,12 +64,13 @@ async fn serve(
     let cancel = CancellationToken::new();
     inspect::guard(&loaded.config, clock::unix_seconds())?;
     let beats = Beats::default();
-    let mut roles = Roles::start(&loaded.config, inherited, &notifier, &beats, &cancel)?;
+    let switch = Switch::new(loaded.config.clone());
+    let mut roles = Roles::start(&switch.settings(), inherited, &notifier, &beats, &cancel)?;
     roles.first_steps().await;
     notifier.status(&roles.status());
     notifier.ready();
-    let beat = beats.join();
-    notify::spawn_watchdog(notifier.clone(), move || beats.are_all_within(STUCK), cancel.clone());
+    let beat = beats.join("the main loop");
+    notify::spawn_watchdog(notifier.clone(), move || beats.stuck(), cancel.clone());
     let mut ticks = tokio::time::interval(STATUS_INTERVAL);
     loop {
         tokio::select! {
@@ -81,7 +81,7 @@ async fn serve(
             signal = signals.recv() => match signal {
                 Some(Signal::Reload) => {
                     notifier.reloading();
-                    reload(loaded, log);
+                    reload(loaded, &switch, log);
                     if let Err(error) = inspect::guard(&loaded.config, clock::unix_seconds()) {
                         tracing::error!("certificates: {error}");
                     }
@@ -99,7 +99,7 @@ async fn serve(
 }
 
 /// Reads the same sources again; applies what can be applied, and says what cannot.
-fn reload(loaded: &mut Loaded, log: &journal::Handle) {
+fn reload(loaded: &mut Loaded, switch: &Switch, log: &journal::Handle) {
     match loaded.reload() {
         Err(error) => tracing::error!("the configuration was not reloaded, the old one stays: {error}"),
         Ok((new, changes)) => {
@@ -112,8 +112,11 @@ fn reload(loaded: &mut Loaded, log: &journal::Handle) {
             if changes.is_empty() {
                 tracing::info!("reloaded: nothing changed");
             }
-            log.set_level(new.config.log.level);
-            *loaded = new;
+            switch.apply(&new.config, &changes);
+            // What needs a restart is not in force: it is told again at the next reload.
+            let config = Config::clone(&switch.settings().now());
+            log.set_level(config.log.level);
+            *loaded = Loaded { config, ..new };
         }
     }
 }
@@ -134,12 +137,13 @@ struct Roles {
 
 impl Roles {
     fn start(
-        config: &Config,
+        settings: &Settings,
         inherited: Inherited,
         notifier: &Notifier,
         beats: &Beats,
         cancel: &CancellationToken,
     ) -> Result<Roles> {
+        let config = &*settings.now();
         let url = config.discovery.url.as_deref().unwrap_or_default();
         let spec = Spec::parse(url)?;
         let tls = ClientTls::from_config(&config.tls)?;
@@ -154,6 +158,9 @@ impl Roles {
             unix_group: config.manager.socket_group.as_deref(),
             front: config.agent.front.as_ref().filter(|_| config.role.joins()),
         };
+        if !config.role.manages() {
+            inherited.refuse_units(wanted.front)?;
+        }
         let Opened { api: sockets, front } = sockets::bind(&wanted, inherited, notifier)?;
         // An inherited socket may listen elsewhere than the configuration says.
         for address in sockets.iter().filter_map(Socket::local_addr) {
@@ -165,15 +172,15 @@ impl Roles {
                 let (backend, registry) = (Backend::open(&spec, &means)?, Arc::clone(registry));
                 let election = Election::enter(config, &spec, cancel)?;
                 let parts = manager::Parts { sockets, backend, registry, election, lan: lan.as_ref(), beats };
-                Some(manager::start(config, parts, cancel)?)
+                Some(manager::start(settings, parts, cancel)?)
             }
             None => None,
         };
-        let front = front.map(|socket| Front::start(config, socket, beats.join(), cancel)).transpose()?;
+        let front = front.map(|socket| Front::start(config, socket, beats.join("the front"), cancel)).transpose()?;
         let agent = match config.registers() {
             true => {
                 let places = agent::Places::of(config, registry.as_deref(), lan.as_ref())?;
-                Some(agent::start(config, places, tls, agent_file(config), cancel))
+                Some(agent::start(config, places, tls, agent_file(config), beats, cancel))
             }
             false => None,
         };

@@ -65,6 +65,32 @@ pub struct Call {
     pub query: Query,
     /// Where it comes from.
     pub peer: Peer,
+    /// What the log, and the answer's `X-Request-Id`, call it.
+    pub id: RequestId,
+}
+
+/// What one request is called: in each log line about it, and in the header `X-Request-Id` of its answer. 16 hex
+/// digits of chance; not a secret. A manager that passes a call on hands its name over, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestId(u64);
+
+impl RequestId {
+    /// A new one.
+    pub fn make() -> RequestId {
+        RequestId(fastrand::u64(..))
+    }
+
+    /// Reads what another manager says. `None` for what no manager would say.
+    pub fn parse(text: &str) -> Option<RequestId> {
+        let plain = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        u64::from_str_radix(text, 16).ok().filter(|_| plain).map(RequestId)
+    }
+}
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
 }
 
 /// What an engine must know of who asks for a container: taken from a client's call, or empty for a wish of
@@ -81,10 +107,10 @@ pub struct Ask {
 
 impl Call {
     /// Takes a request apart. Fails on paths that are not UTF-8 after decoding.
-    pub fn new(request: Request<Incoming>, peer: Peer) -> Result<Call> {
+    pub fn new(request: Request<Incoming>, peer: Peer, id: RequestId) -> Result<Call> {
         let (version, segments) = split_path(request.uri().path())?;
         let query = Query::parse(request.uri().query().unwrap_or_default());
-        Ok(Call { request: request.map(Upload::from), version, segments, query, peer })
+        Ok(Call { request: request.map(Upload::from), version, segments, query, peer, id })
     }
 
     /// The method.

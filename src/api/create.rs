@@ -93,7 +93,7 @@ impl Api {
 
     /// Places a container and creates it, if need be on one node after the other.
     pub async fn create(self: &Arc<Self>, mut draft: Draft) -> Result<Created> {
-        let mut retries = self.config.manager.create_retry;
+        let mut retries = self.config().manager.create_retry;
         let mut before = None;
         loop {
             // No other node is left: what went wrong on the one before is what the client must know.
@@ -144,13 +144,13 @@ impl Api {
 
     /// Asks the scheduler.
     pub fn choose(&self, view: &View, pending: &Pending, request: &Request) -> Result<Placement> {
-        scheduler::place(view, pending, request, &self.placement, &mut self.chance())
+        scheduler::place(view, pending, request, &self.placement(), &mut self.chance())
             .map_err(scheduler::Rejection::into_error)
     }
 
     /// Asks the scheduler for all nodes that would do, best first.
     pub fn rank(&self, view: &View, pending: &Pending, request: &Request) -> Result<Vec<Arc<Node>>> {
-        scheduler::rank(view, pending, request, &self.placement, &mut self.chance())
+        scheduler::rank(view, pending, request, &self.placement(), &mut self.chance())
             .map_err(scheduler::Rejection::into_error)
     }
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
+use tracing::Instrument;
 
-use crate::api::call::{Call, Peer, version_of};
+use crate::api::call::{Call, Peer, RequestId, version_of};
 use crate::api::ending::{cut_by, ended_by, is_endless};
-use crate::api::replica::{FromPrimary, Passed, passed_on};
+use crate::api::replica::{FromPrimary, Passed, REQUEST_ID, passed_on};
 use crate::api::route::{
     self, Answer, Lists, Manager, Many, New, One, Prune, Refusal, Route, Several, Streams,
 };
@@ -28,14 +29,29 @@ const NOT_IN_CLUSTER: &str = "Not supported in clustering mode.";
 impl Api {
     /// Answers one request. Never fails: an error is an answer, too.
     pub async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
-        let peer = match peer {
+        let passed = match peer {
             // Whatever it says.
-            Peer::Stranger(_) => peer,
-            _ => self.mandate.is_shared().then(|| passed_on(request.headers())).flatten().unwrap_or(peer),
+            Peer::Stranger(_) => None,
+            _ => self.mandate.is_shared().then(|| passed_on(request.headers())).flatten(),
         };
+        let (peer, id) = match passed {
+            Some((client, id)) => (client, id.unwrap_or_else(RequestId::make)),
+            None => (peer, RequestId::make()),
+        };
+        // At the highest level: whatever is told about the request carries its name.
+        let span = tracing::error_span!("request", REQUEST_ID = %id);
+        self.answer_as(request, peer, id).instrument(span).await
+    }
+
+    async fn answer_as(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        peer: Peer,
+        id: RequestId,
+    ) -> Response<Body> {
         let range = self.cluster.view().api_range();
         let (method, path) = (request.method().clone(), shown(request.uri()));
-        let mut response = match self.route(request, peer, range).await {
+        let mut response = match self.route(request, peer, id, range).await {
             Ok(response) => response,
             Err(e) => {
                 log(&e, &method, &path);
@@ -49,6 +65,9 @@ impl Api {
         if response.extensions().get::<FromPrimary>().is_none() {
             self.common_headers(&mut response, range);
         }
+        if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
         response
     }
 
@@ -56,14 +75,15 @@ impl Api {
         self: &Arc<Self>,
         request: Request<Incoming>,
         peer: Peer,
+        id: RequestId,
         range: ApiRange,
     ) -> Result<Response<Body>> {
-        let mut call = Call::new(request, peer)?;
+        let mut call = Call::new(request, peer, id)?;
         let found = route::find(call.method(), &call.segments);
         if matches!(peer, Peer::Stranger(_)) && !found.as_ref().is_some_and(|r| r.answer.takes_strangers()) {
             return Err(no_certificate());
         }
-        if self.config.manager.cors && call.method() == hyper::Method::OPTIONS {
+        if self.config().manager.cors && call.method() == hyper::Method::OPTIONS {
             return Ok(error::nothing(StatusCode::OK));
         }
         let Some(route) = found else {
@@ -197,10 +217,11 @@ impl Api {
             }
         };
         set("api-version", range.max.to_string());
-        set("docker-experimental", self.config.experimental.to_string());
+        let config = self.config();
+        set("docker-experimental", config.experimental.to_string());
         set("ostype", "linux".to_string());
         set("server", format!("swarm/{} (linux)", env!("CARGO_PKG_VERSION")));
-        if self.config.manager.cors {
+        if config.manager.cors {
             set("access-control-allow-origin", "*".to_string());
             set(
                 "access-control-allow-headers",

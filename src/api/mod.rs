@@ -49,9 +49,10 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::cluster::Cluster;
-use crate::config::Config;
+use crate::config::{Config, Settings};
 use crate::discovery::lan::advertise::Told;
 use crate::discovery::outlook::Outlook;
 use crate::discovery::registry::Registry;
@@ -65,14 +66,12 @@ use crate::systemd::host::Host;
 pub struct Api {
     /// The engines.
     pub cluster: Arc<Cluster>,
-    /// The effective configuration.
-    pub config: Config,
+    /// The configuration in force.
+    pub settings: Settings,
     /// Whether this manager may change anything.
     pub mandate: Mandate,
     /// The way to the manager that may, if it is another.
     pub primary: replica::Way,
-    /// How containers are placed.
-    pub placement: scheduler::Options,
     /// Where the engines are listed.
     pub discovery: Backend,
     /// How discovery stands.
@@ -116,12 +115,28 @@ pub struct About {
 }
 
 impl Api {
+    /// The configuration as it is now.
+    pub fn config(&self) -> Arc<Config> {
+        self.settings.now()
+    }
+
+    /// How containers are placed now.
+    pub fn placement(&self) -> scheduler::Options {
+        let config = self.config();
+        let manager = &config.manager;
+        scheduler::Options {
+            strategy: manager.strategy,
+            filters: manager.filter.clone(),
+            overcommit_percent: scheduler::overcommit_percent(manager.overcommit),
+        }
+    }
+
     /// Runs `work` to its end, also when the client that waits for it leaves.
     pub async fn to_the_end<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let ended = self.streams.spawn(work).await;
+        let ended = self.streams.spawn(work.in_current_span()).await;
         ended.unwrap_or_else(|e| Err(Error::us(Kind::Internal, format!("a task failed: {e}"))))
     }
 }

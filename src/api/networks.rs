@@ -117,7 +117,8 @@ impl Api {
         if named {
             return;
         }
-        let driver = match self.config.manager.network_driver.as_str() {
+        let config = self.config();
+        let driver = match config.manager.network_driver.as_str() {
             "auto" => "bridge",
             other => other,
         };

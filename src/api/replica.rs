@@ -14,7 +14,7 @@ use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use hyper::{Request, Response, StatusCode};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::api::call::{Call, Peer};
+use crate::api::call::{Call, Peer, RequestId};
 use crate::api::ending::cut_by;
 use crate::api::hijack::until_close;
 use crate::api::proxy::{build, pass_back};
@@ -31,6 +31,9 @@ use crate::tls::ClientTls;
 const PASSED_ON: HeaderName = HeaderName::from_static("x-swarmd-passed-on");
 /// The mark of an answer that says: nothing was done, I am not the primary.
 const REFUSED: HeaderName = HeaderName::from_static("x-swarmd-not-primary");
+
+/// What a call is called.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How long a call waits for a primary.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -77,9 +80,11 @@ impl Way {
     }
 }
 
-/// Who is behind a call that another manager passed on.
-pub fn passed_on(headers: &HeaderMap) -> Option<Peer> {
-    headers.get(PASSED_ON)?.to_str().ok()?.parse().ok().map(Peer::Behind)
+/// Who is behind a call that another manager passed on, and what that manager calls it.
+pub fn passed_on(headers: &HeaderMap) -> Option<(Peer, Option<RequestId>)> {
+    let client = headers.get(PASSED_ON)?.to_str().ok()?.parse().ok().map(Peer::Behind)?;
+    let id = headers.get(REQUEST_ID).and_then(|id| RequestId::parse(id.to_str().ok()?));
+    Some((client, id))
 }
 
 impl Api {
@@ -197,6 +202,9 @@ fn passed(call: &Call, body: Body) -> Result<Request<Body>> {
     }
     let client = HeaderValue::try_from(call.peer.to_string());
     headers.insert(PASSED_ON, client.unwrap_or(HeaderValue::from_static("unix")));
+    if let Ok(id) = HeaderValue::try_from(call.id.to_string()) {
+        headers.insert(REQUEST_ID, id);
+    }
     Ok(request)
 }
 
@@ -229,11 +237,19 @@ mod tests {
         let mut headers = HeaderMap::new();
         assert_eq!(passed_on(&headers), None);
         headers.insert(PASSED_ON, HeaderValue::from_static("10.0.0.1:5"));
-        let peer = passed_on(&headers).unwrap();
+        let (peer, id) = passed_on(&headers).unwrap();
+        assert_eq!(id, None, "an older manager says none");
         assert_eq!(
             (peer.client().as_str(), peer.to_string().as_str()),
             ("10.0.0.1", "10.0.0.1:5 (passed on)")
         );
+        for (said, known) in
+            [("00000000000000ff", true), ("+0000000000000ff", false), ("ff", false), ("x", false)]
+        {
+            headers.insert(REQUEST_ID, HeaderValue::from_static(said));
+            let id = passed_on(&headers).unwrap().1;
+            assert_eq!(id.map(|id| id.to_string()).as_deref(), known.then_some(said));
+        }
         headers.insert(PASSED_ON, HeaderValue::from_static("unix"));
         assert_eq!(passed_on(&headers), None, "that manager is the client then");
     }

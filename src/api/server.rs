@@ -98,7 +98,7 @@ async fn greet(accepted: Accepted, tls: Option<Acceptor>, api: Arc<Api>, cancel:
                 None => connection(stream, Peer::Tcp(peer), api, cancel).await,
                 Some(tls) => match tokio::time::timeout(HANDSHAKE_DEADLINE, tls.accept(stream)).await {
                     Ok(Ok(stream)) => {
-                        let peer = met(&stream, peer, api.config.tls.tlsverify);
+                        let peer = met(&stream, peer, api.config().tls.tlsverify);
                         connection(stream, peer, api, cancel).await;
                     }
                     Ok(Err(e)) => {

@@ -2,7 +2,7 @@
 //!
 //! No behaviour; `cli::parse` decides what a kind of command does with its words.
 
-use super::flags::{ASK, CREATE, HELP, JOIN, LIST, MANAGE, NATIVE, PROJECT, SECRETS, SOURCES, TLS};
+use super::flags::{ASK, CHECK, CREATE, HELP, JOIN, LIST, MANAGE, NATIVE, PROJECT, SECRETS, SOURCES, TLS};
 use super::grammar::Tables;
 use super::operate::{Ask, NODE, REBALANCE};
 use super::{completion, manual};
@@ -63,8 +63,8 @@ pub static COMMANDS: &[Spec] = &[
     Spec {
         name: "check",
         short: "",
-        summary: "Check the configuration, change nothing",
-        flags: &[NATIVE],
+        summary: "Find what is wrong with the configuration, this machine and its neighbours; change nothing",
+        flags: &[CHECK, NATIVE],
         kind: CommandKind::Check,
     },
     Spec {

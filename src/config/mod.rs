@@ -16,10 +16,13 @@ pub mod names;
 pub mod overlay;
 pub mod problem;
 mod read;
+pub mod settings;
 #[cfg(test)]
 mod shipped;
 pub mod units;
 pub mod value;
+
+pub use settings::Settings;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

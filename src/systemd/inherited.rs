@@ -89,6 +89,22 @@ impl Inherited {
         self.sockets.is_empty()
     }
 
+    /// For a role that serves nothing, but perhaps a front: other sockets of units are an error. Their supervisor goes on listening whatever
+    /// we do, so clients would wait for an answer that never comes. What was kept for us is no unit's.
+    pub fn refuse_units(&self, front: Option<&Listen>) -> Result<()> {
+        let all = self.addresses()?;
+        let fronts = front.map(|one| matching(one, &all)).unwrap_or_default();
+        let idle = |(at, (name, _)): &(usize, &(String, Address))| name != KEPT && !fronts.contains(at);
+        let Some((_, (unit, _))) = all.iter().enumerate().find(idle) else { return Ok(()) };
+        Err(Error::us(
+            Kind::Config,
+            format!("role \"agent\" answers nobody, but the supervisor hands it the socket {unit:?}"),
+        )
+        .advise(
+            "`systemctl disable --now swarmd.socket swarmd-local.socket` and start swarmd again, or set role = \"both\"",
+        ))
+    }
+
     /// Name and address of each.
     pub(super) fn addresses(&self) -> Result<Vec<(String, Address)>> {
         self.sockets
@@ -253,6 +269,19 @@ mod tests {
         let plan = super::plan(&[], Some(&tcp("0.0.0.0", 2376)), &kept).unwrap();
         assert_eq!((plan.front, plan.api), (Some(Take(0)), vec![]));
         assert!(super::plan(&[], Some(&fd("front")), &unit()).is_err());
+    }
+
+    #[test]
+    fn an_agent_takes_no_socket_of_a_unit() {
+        let handed = |name: &str| {
+            let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+            Inherited::from_sockets(vec![(name.to_string(), Handed::Tcp(socket))])
+        };
+        assert_eq!(Inherited::default().refuse_units(None), Ok(()));
+        assert_eq!(handed(KEPT).refuse_units(None), Ok(()), "that was ours, and is released");
+        let error = handed("api").refuse_units(None).unwrap_err();
+        assert_eq!(error.exit_code(), 78, "{error}");
+        assert!(error.to_string().contains("systemctl disable --now swarmd.socket"), "{error}");
     }
 
     #[test]

@@ -156,7 +156,7 @@ async fn killed_during(route: &str, back: bool) -> (Vec<SimEngine>, Manager) {
     run_there(&manager, &engines, "web", &json!({})).await;
     in_book(&manager, 1, |record| record["recipe"]["running"] == true).await;
     for engine in &engines[1..] {
-        engine.fault(Fault::on(route, Kind::Latency { ms: 400 })).await;
+        engine.fault(Fault::on(route, Kind::Latency { ms: 1500 })).await;
     }
     engines[0].stop();
     until("the step is under way", async || engines[1..].iter().any(|e| e.open(route) > 0).then_some(()))

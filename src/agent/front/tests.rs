@@ -46,7 +46,7 @@ impl Rig {
         let opened = bind(&wanted, Inherited::default(), &Notifier::default()).unwrap();
         let cancel = CancellationToken::new();
         let front =
-            Front::with_room(room, &config, opened.front.unwrap(), Beats::default().join(), &cancel).unwrap();
+            Front::with_room(room, &config, opened.front.unwrap(), Beats::default().join("the front"), &cancel).unwrap();
         let engine = Some(UnixListener::bind(socket).unwrap());
         Rig { workshop, front, cancel, engine }
     }
