@@ -176,7 +176,8 @@ impl Roles {
             }
             None => None,
         };
-        let front = front.map(|socket| Front::start(config, socket, beats.join("the front"), cancel)).transpose()?;
+        let front =
+            front.map(|socket| Front::start(config, socket, beats.join("the front"), cancel)).transpose()?;
         let agent = match config.registers() {
             true => {
                 let places = agent::Places::of(config, registry.as_deref(), lan.as_ref())?;

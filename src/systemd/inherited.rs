@@ -279,7 +279,8 @@ mod tests {
         };
         assert_eq!(Inherited::default().refuse_units(None), Ok(()));
         assert_eq!(handed(KEPT).refuse_units(None), Ok(()), "that was ours, and is released");
-        let error = handed("api").refuse_units(None).unwrap_err();
+        assert_eq!(handed("front").refuse_units(Some(&fd("front"))), Ok(()), "that is its own");
+        let error = handed("api").refuse_units(Some(&fd("front"))).unwrap_err();
         assert_eq!(error.exit_code(), 78, "{error}");
         assert!(error.to_string().contains("systemctl disable --now swarmd.socket"), "{error}");
     }

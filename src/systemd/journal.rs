@@ -103,7 +103,9 @@ fn is_journal(stream: &str, stderr: &FileStat) -> bool {
 /// For what is said outside of the log, such as why the daemon could not start.
 pub fn as_error(text: &str) -> String {
     match detect() {
-        Output::Journal => text.lines().map(|line| format!("<{}>{line}\n", priorities().error as u8 as char)).collect(),
+        Output::Journal => {
+            text.lines().map(|line| format!("<{}>{line}\n", priorities().error as u8 as char)).collect()
+        }
         Output::Stderr { .. } => text.to_string(),
     }
 }

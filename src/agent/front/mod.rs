@@ -77,8 +77,9 @@ impl Front {
         let engine = Endpoint::parse(&config.agent.engine)?;
         tracing::info!("Serving the engine at {engine} to managers on tcp://{at}");
         let connections = TaskTracker::new();
+        let revoked = config.state_dir.join("pki/revoked.json");
         let door = Arc::new(Door {
-            acceptor: gate::gate(&config.tls)?,
+            acceptor: gate::gate(&config.tls, gate::Admission { foreign: true, revoked })?,
             engine: Connector::new(engine, None),
             room: Semaphore::new(room),
             closing: cancel.clone(),

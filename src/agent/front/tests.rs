@@ -39,14 +39,21 @@ impl Rig {
         let workshop = Workshop::new();
         workshop.leaf_of("manager", "ca", "/OU=manager/CN=boss");
         let socket = workshop.path("docker.sock");
-        let mut config = Config { tls: workshop.verify("ca", "node"), ..Config::default() };
+        let tls = workshop.verify("ca", "node");
+        let mut config = Config { tls, state_dir: workshop.path(""), ..Config::default() };
         config.agent.engine = format!("unix://{}", socket.display());
         let listen = Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
         let wanted = Wanted { front: Some(&listen), ..Wanted::default() };
         let opened = bind(&wanted, Inherited::default(), &Notifier::default()).unwrap();
         let cancel = CancellationToken::new();
-        let front =
-            Front::with_room(room, &config, opened.front.unwrap(), Beats::default().join("the front"), &cancel).unwrap();
+        let front = Front::with_room(
+            room,
+            &config,
+            opened.front.unwrap(),
+            Beats::default().join("the front"),
+            &cancel,
+        )
+        .unwrap();
         let engine = Some(UnixListener::bind(socket).unwrap());
         Rig { workshop, front, cancel, engine }
     }
@@ -71,8 +78,8 @@ impl Rig {
         tokio::join!(self.manager(), self.engine())
     }
 
-    fn client(&self) -> Client {
-        let tls = ClientTls::from_config(&self.workshop.verify("ca", "manager")).unwrap();
+    fn client(&self, pair: &str) -> Client {
+        let tls = ClientTls::from_config(&self.workshop.verify("ca", pair)).unwrap();
         Client::new(Endpoint::parse(&self.front.at.to_string()).unwrap(), tls)
     }
 }
@@ -134,14 +141,23 @@ async fn managers_come_in_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn the_refused_manager_knows_why() {
+async fn the_refused_know_why() {
     let rig = Rig::new().await;
     rig.workshop.leaf_of("agent", "ca", "/OU=agent/CN=pi1");
-    let tls = ClientTls::from_config(&rig.workshop.verify("ca", "agent")).unwrap();
-    let client = Client::new(Endpoint::parse(&rig.front.at.to_string()).unwrap(), tls);
-    let error = client.call(Method::GET, "/_ping", PATIENCE).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Protocol, "{error}");
-    assert!(error.advice.as_deref().unwrap_or_default().contains("managers of its cluster only"), "{error}");
+    rig.workshop.leaf_of("old", "ca", "/OU=manager/CN=boss");
+    let refused = async |pair: &str| {
+        let client = rig.client(pair);
+        let error = client.call(Method::GET, "/_ping", PATIENCE).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Protocol, "{error}");
+        error.advice.unwrap_or_default()
+    };
+    assert!(refused("agent").await.contains("managers of its cluster only"));
+    // Revoked while the front runs.
+    std::fs::create_dir(rig.workshop.path("pki")).unwrap();
+    let (serial, list) = (rig.workshop.serial("old"), rig.workshop.path("pki/revoked.json"));
+    std::fs::write(list, format!("{{\"revoked\": {{\"{serial}\": {{\"owner\": \"boss\"}}}}}}")).unwrap();
+    assert!(refused("old").await.contains("was revoked"));
+    rig.both().await;
 }
 
 #[tokio::test]
@@ -202,7 +218,7 @@ async fn answer(mut engine: UnixStream, text: &str) {
 #[tokio::test]
 async fn one_connection_serves_many_calls() {
     let rig = Rig::new().await;
-    let client = rig.client();
+    let client = rig.client("manager");
     let call = async || client.call(Method::GET, "/x", PATIENCE).await.unwrap();
     let serve = async {
         let engine = rig.engine().await;
@@ -223,7 +239,7 @@ async fn one_connection_serves_many_calls() {
 #[tokio::test]
 async fn an_upgrade_passes() {
     let rig = Rig::new().await;
-    let client = rig.client();
+    let client = rig.client("manager");
     let mut call = request(Method::POST, "/exec/1/start", empty()).unwrap();
     call.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     call.headers_mut().insert(UPGRADE, HeaderValue::from_static("tcp"));
@@ -252,7 +268,7 @@ async fn an_engine_that_is_down_is_told_at_once_and_by_name() {
     let mut rig = Rig::new().await;
     drop(rig.engine.take());
     let call = request(Method::POST, "/containers/create", empty()).unwrap();
-    let failed = timeout(PATIENCE, rig.client().try_send(call)).await.unwrap().unwrap_err();
+    let failed = timeout(PATIENCE, rig.client("manager").try_send(call)).await.unwrap().unwrap_err();
     assert!(failed.unsent, "no engine has seen it");
     let error = failed.error;
     assert!(error.is_connection() && error.kind == Kind::Connect, "{error:?}");
@@ -271,7 +287,7 @@ async fn an_engine_that_is_down_is_told_at_once_and_by_name() {
 async fn too_many_connections_are_told_so() {
     let rig = Rig::with_room(2).await;
     let held = [rig.both().await, rig.both().await];
-    let error = rig.client().call(Method::GET, "/_ping", PATIENCE).await.unwrap_err();
+    let error = rig.client("manager").call(Method::GET, "/_ping", PATIENCE).await.unwrap_err();
     assert!(error.message.contains("too many connections"), "{error}");
     drop(held);
     let (mut manager, mut engine) = loop {
