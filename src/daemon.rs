@@ -13,9 +13,10 @@ use crate::clock;
 use crate::config::exposure;
 use crate::config::load::Loaded;
 use crate::config::local::bare_token;
-use crate::config::settings::{Settings, Switch};
+use crate::config::pki::OWN_LIST;
+use crate::config::settings::{self, Settings, Switch};
 use crate::config::{self, Config};
-use crate::discovery::lan::Lan;
+use crate::discovery::lan::{Lan, interfaces};
 use crate::discovery::registry::Registry;
 use crate::discovery::{Backend, Means, Spec};
 use crate::election::Election;
@@ -29,6 +30,9 @@ use crate::systemd::limits;
 use crate::systemd::notify::{self, Notifier};
 use crate::systemd::signals::{self, Signal};
 use crate::systemd::sockets::{self, Opened, Socket, Wanted};
+use crate::tls::pki::Files;
+use crate::tls::pki::authority::Authority;
+use crate::tls::pki::own::{self, Machine};
 use crate::tls::{ClientTls, inspect};
 
 /// How long requests under way may take to finish after SIGTERM. Below the unit's `TimeoutStopSec`.
@@ -62,10 +66,11 @@ async fn serve(
 ) -> Result<()> {
     let notifier = Notifier::from_env();
     let cancel = CancellationToken::new();
-    inspect::guard(&loaded.config, clock::unix_seconds())?;
+    let (authority, config) = certificates(&loaded.config)?;
+    inspect::guard(&config, clock::unix_seconds())?;
     let beats = Beats::default();
-    let switch = Switch::new(loaded.config.clone());
-    let mut roles = Roles::start(&switch.settings(), inherited, &notifier, &beats, &cancel)?;
+    let switch = Switch::new(config);
+    let mut roles = Roles::start(&switch.settings(), authority, inherited, &notifier, &beats, &cancel)?;
     roles.first_steps().await;
     notifier.status(&roles.status());
     notifier.ready();
@@ -98,6 +103,27 @@ async fn serve(
     Ok(())
 }
 
+/// Sees to the cluster's own certificates, if it has them. The CA, if it is here, and the configuration with the secret
+/// of this manager's own list in it.
+fn certificates(config: &Config) -> Result<(Option<Authority>, Config)> {
+    let mut config = config.clone();
+    if !config.has_pki() {
+        return Ok((None, config));
+    }
+    let authority = own::prepare(&config, &machine())?;
+    if config.discovery.url.as_deref() == Some(OWN_LIST) {
+        let token = own::list_token(&Files::below(&config.pki_dir()))?;
+        config.discovery.url = Some(format!("token://{token}"));
+    }
+    Ok((authority, config))
+}
+
+/// By what others reach this machine.
+fn machine() -> Machine {
+    let addresses = interfaces::here(&[]).iter().map(|address| address.ip.to_string()).collect();
+    Machine { hostname: Host::read().name, addresses }
+}
+
 /// Reads the same sources again; applies what can be applied, and says what cannot.
 fn reload(loaded: &mut Loaded, switch: &Switch, log: &journal::Handle) {
     match loaded.reload() {
@@ -114,7 +140,8 @@ fn reload(loaded: &mut Loaded, switch: &Switch, log: &journal::Handle) {
             }
             switch.apply(&new.config, &changes);
             // What needs a restart is not in force: it is told again at the next reload.
-            let config = Config::clone(&switch.settings().now());
+            let mut config = loaded.config.clone();
+            settings::take_live(&mut config, &new.config, &changes);
             log.set_level(config.log.level);
             *loaded = Loaded { config, ..new };
         }
@@ -138,6 +165,7 @@ struct Roles {
 impl Roles {
     fn start(
         settings: &Settings,
+        authority: Option<Authority>,
         inherited: Inherited,
         notifier: &Notifier,
         beats: &Beats,
@@ -171,7 +199,15 @@ impl Roles {
             Some(registry) => {
                 let (backend, registry) = (Backend::open(&spec, &means)?, Arc::clone(registry));
                 let election = Election::enter(config, &spec, cancel)?;
-                let parts = manager::Parts { sockets, backend, registry, election, lan: lan.as_ref(), beats };
+                let parts = manager::Parts {
+                    sockets,
+                    backend,
+                    registry,
+                    authority,
+                    election,
+                    lan: lan.as_ref(),
+                    beats,
+                };
                 Some(manager::start(settings, parts, cancel)?)
             }
             None => None,

@@ -33,6 +33,7 @@ use crate::rescheduler::Rescheduler;
 use crate::systemd::beat::Beats;
 use crate::systemd::host::Host;
 use crate::systemd::sockets::Socket;
+use crate::tls::pki::authority::Authority;
 use crate::tls::{ClientTls, server as tls};
 
 use follow::Follower;
@@ -66,6 +67,8 @@ pub struct Parts<'a> {
     pub backend: Backend,
     /// The hosted token registry.
     pub registry: Arc<Registry>,
+    /// The CA of the cluster, if it is here.
+    pub authority: Option<Authority>,
     /// What it may do, and the election that says so.
     pub election: Election,
     /// There if it may make itself known.
@@ -76,7 +79,7 @@ pub struct Parts<'a> {
 
 /// Starts the manager.
 pub fn start(settings: &Settings, parts: Parts<'_>, cancel: &CancellationToken) -> Result<Manager> {
-    let Parts { sockets, backend, registry, mut election, lan, beats } = parts;
+    let Parts { sockets, backend, registry, authority, mut election, lan, beats } = parts;
     let mandate = election.mandate.clone();
     let config = &*settings.now();
     let options = Options {
@@ -107,6 +110,7 @@ pub fn start(settings: &Settings, parts: Parts<'_>, cancel: &CancellationToken) 
         outlook: outlook.clone(),
         decisions: Log::default(),
         registry,
+        authority,
         execs: Execs::default(),
         bursts: Bursts::default(),
         supply: Supply::new(Arc::clone(&cluster)),

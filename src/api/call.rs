@@ -1,6 +1,7 @@
 //! One request of a client, taken apart: version, path segments, query.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
@@ -11,6 +12,7 @@ use percent_encoding::percent_decode_str;
 use crate::api::upload::Upload;
 use crate::docker::version::ApiVersion;
 use crate::error::{Error, Kind, Result};
+use crate::tls::identity::Identity;
 
 /// Largest JSON body that we read. Tar streams are never read whole.
 const LARGEST_JSON: usize = 4 << 20;
@@ -67,6 +69,8 @@ pub struct Call {
     pub peer: Peer,
     /// What the log, and the answer's `X-Request-Id`, call it.
     pub id: RequestId,
+    /// Who shows a certificate there, if anybody does.
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// What one request is called: in each log line about it, and in the header `X-Request-Id` of its answer. 16 hex
@@ -107,10 +111,15 @@ pub struct Ask {
 
 impl Call {
     /// Takes a request apart. Fails on paths that are not UTF-8 after decoding.
-    pub fn new(request: Request<Incoming>, peer: Peer, id: RequestId) -> Result<Call> {
+    pub fn new(
+        request: Request<Incoming>,
+        peer: Peer,
+        identity: Option<Arc<Identity>>,
+        id: RequestId,
+    ) -> Result<Call> {
         let (version, segments) = split_path(request.uri().path())?;
         let query = Query::parse(request.uri().query().unwrap_or_default());
-        Ok(Call { request: request.map(Upload::from), version, segments, query, peer, id })
+        Ok(Call { request: request.map(Upload::from), version, segments, query, peer, id, identity })
     }
 
     /// The method.

@@ -18,6 +18,7 @@ use crate::api::{Api, error, system};
 use crate::docker::http::{Body, empty};
 use crate::docker::version::ApiRange;
 use crate::error::{Error, Kind, Result, Side};
+use crate::tls::identity::Identity;
 
 /// What an engine outside swarm mode answers; every client knows it.
 const NO_SWARM_MODE: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to \
@@ -28,7 +29,12 @@ const NOT_IN_CLUSTER: &str = "Not supported in clustering mode.";
 
 impl Api {
     /// Answers one request. Never fails: an error is an answer, too.
-    pub async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    pub async fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        peer: Peer,
+        identity: Option<Arc<Identity>>,
+    ) -> Response<Body> {
         let passed = match peer {
             // Whatever it says.
             Peer::Stranger(_) => None,
@@ -40,18 +46,19 @@ impl Api {
         };
         // At the highest level: whatever is told about the request carries its name.
         let span = tracing::error_span!("request", REQUEST_ID = %id);
-        self.answer_as(request, peer, id).instrument(span).await
+        self.answer_as(request, peer, identity, id).instrument(span).await
     }
 
     async fn answer_as(
         self: &Arc<Self>,
         request: Request<Incoming>,
         peer: Peer,
+        identity: Option<Arc<Identity>>,
         id: RequestId,
     ) -> Response<Body> {
         let range = self.cluster.view().api_range();
         let (method, path) = (request.method().clone(), shown(request.uri()));
-        let mut response = match self.route(request, peer, id, range).await {
+        let mut response = match self.route(request, peer, identity, id, range).await {
             Ok(response) => response,
             Err(e) => {
                 log(&e, &method, &path);
@@ -75,10 +82,11 @@ impl Api {
         self: &Arc<Self>,
         request: Request<Incoming>,
         peer: Peer,
+        identity: Option<Arc<Identity>>,
         id: RequestId,
         range: ApiRange,
     ) -> Result<Response<Body>> {
-        let mut call = Call::new(request, peer, id)?;
+        let mut call = Call::new(request, peer, identity, id)?;
         let found = route::find(call.method(), &call.segments);
         if matches!(peer, Peer::Stranger(_)) && !found.as_ref().is_some_and(|r| r.answer.takes_strangers()) {
             return Err(no_certificate());

@@ -61,6 +61,7 @@ use crate::election::Mandate;
 use crate::error::{Error, Kind, Result};
 use crate::scheduler;
 use crate::systemd::host::Host;
+use crate::tls::pki::authority::Authority;
 
 /// Everything that the answers are made from. One for the process, shared.
 pub struct Api {
@@ -82,6 +83,8 @@ pub struct Api {
     pub moving: swarmd::moving::Turn,
     /// The hosted token registry.
     pub registry: Arc<Registry>,
+    /// The CA of the cluster, if this manager has it.
+    pub authority: Option<Authority>,
     /// Which node has which exec session.
     pub execs: exec::Execs,
     /// Which engine builds for which client.

@@ -21,6 +21,7 @@ use crate::docker::connect::prepare;
 use crate::stream::{Line, Lingering, Socket as ClientSocket};
 use crate::systemd::beat::{self, Beat};
 use crate::systemd::sockets::Socket;
+use crate::tls::identity::Identity;
 use crate::tls::refusal;
 use crate::tls::server::Acceptor;
 
@@ -91,15 +92,15 @@ async fn accept(socket: &Socket, room: &Arc<Semaphore>) -> Option<(Accepted, Own
 /// Shakes hands if need be, then serves. Unix sockets are never TLS: the file's permissions are the key.
 async fn greet(accepted: Accepted, tls: Option<Acceptor>, api: Arc<Api>, cancel: CancellationToken) {
     match (accepted, tls) {
-        (Accepted::Unix(stream), _) => connection(stream, Peer::Unix, api, cancel).await,
+        (Accepted::Unix(stream), _) => connection(stream, Peer::Unix, None, api, cancel).await,
         (Accepted::Tcp(stream, peer), tls) => {
             prepare(&stream);
             match tls {
-                None => connection(stream, Peer::Tcp(peer), api, cancel).await,
+                None => connection(stream, Peer::Tcp(peer), None, api, cancel).await,
                 Some(tls) => match tokio::time::timeout(HANDSHAKE_DEADLINE, tls.accept(stream)).await {
                     Ok(Ok(stream)) => {
-                        let peer = met(&stream, peer, api.config().tls.tlsverify);
-                        connection(stream, peer, api, cancel).await;
+                        let (peer, identity) = met(&stream, peer, api.config().tls.tlsverify);
+                        connection(stream, peer, identity, api, cancel).await;
                     }
                     Ok(Err(e)) => {
                         tracing::info!(PEER = %peer, "TLS handshake failed: {e} ({})", refusal::cure(&e));
@@ -112,17 +113,25 @@ async fn greet(accepted: Accepted, tls: Option<Acceptor>, api: Arc<Api>, cancel:
 }
 
 /// Who is at the other end of a handshake. A certificate that was shown is a good one, or there were no connection.
-fn met(stream: &TlsStream<TcpStream>, peer: SocketAddr, demanded: bool) -> Peer {
-    match demanded && stream.get_ref().1.peer_certificates().is_none() {
+fn met(stream: &TlsStream<TcpStream>, peer: SocketAddr, demanded: bool) -> (Peer, Option<Arc<Identity>>) {
+    let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let peer = match demanded && leaf.is_none() {
         true => Peer::Stranger(peer),
         false => Peer::Tcp(peer),
-    }
+    };
+    (peer, leaf.and_then(Identity::of).map(Arc::new))
 }
 
-async fn connection<S: ClientSocket>(stream: S, peer: Peer, api: Arc<Api>, cancel: CancellationToken) {
+async fn connection<S: ClientSocket>(
+    stream: S,
+    peer: Peer,
+    identity: Option<Arc<Identity>>,
+    api: Arc<Api>,
+    cancel: CancellationToken,
+) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let api = Arc::clone(&api);
-        async move { Ok::<_, std::convert::Infallible>(api.answer(request, peer).await) }
+        let (api, identity) = (Arc::clone(&api), identity.clone());
+        async move { Ok::<_, std::convert::Infallible>(api.answer(request, peer, identity).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -37,6 +37,7 @@ pub struct Verdict {
 pub fn check(config: &Config, origins: &Origins, purpose: Purpose, known: &[Problem]) -> Verdict {
     let mut rules = Rules { config, origins, purpose, known, verdict: Verdict::default() };
     rules.tls();
+    rules.pki();
     rules.discovery();
     rules.agent();
     rules.front();

@@ -7,13 +7,24 @@ use super::lan::AUTO;
 use super::local::scheme;
 use super::problem::{Origin, Origins};
 use super::value::{Bad, Value, quoted};
-use super::{Config, Listen};
+use super::{Config, Listen, Role};
 
+/// The port of a Docker with TLS.
+const PORT: u16 = 2376;
 /// Where Docker has its socket, everywhere.
 pub const ENGINE: &str = "unix:///var/run/docker.sock";
 
-/// Without a word about it, managers are told to come to the front.
+/// With certificates of the cluster's own, an agent that says nothing about its engine is the front of it. And
+/// without a word about it, managers are told to come to the front.
 pub(super) fn fill_in(config: &mut Config, origins: &mut Origins) {
+    if config.has_pki()
+        && config.role == Role::Agent
+        && config.agent.front.is_none()
+        && config.agent.advertise.is_none()
+    {
+        config.agent.front = Some(Listen::Tcp { host: String::new(), port: PORT });
+        origins.set("agent.front", Origin::Implied("[pki] enabled, and no agent.advertise"));
+    }
     let url = config.discovery.url.as_deref().unwrap_or_default();
     let registers = config.role.joins() && !matches!(scheme(url), "nodes" | "file");
     if let (Some(Listen::Tcp { host, port: 1.. }), None) = (&config.agent.front, &config.agent.advertise)
@@ -128,6 +139,16 @@ mod tests {
         assert!(inherited.contains("missing mandatory agent.advertise"), "{inherited}");
         let listed = ["role=agent", "discovery.url=nodes://h:2376", "agent.front=:2376"];
         assert_eq!(load(&[&listed, &TLS]).unwrap().config.agent.advertise, None, "it is in somebody's list");
+    }
+
+    #[test]
+    fn with_certificates_of_the_cluster_an_agent_is_a_front() {
+        let pki = ["pki.enabled=true", "state-dir=/s"];
+        let agent = load(&[&AGENT, &pki]).unwrap().config.agent;
+        assert_eq!(agent.front, Some(Listen::Tcp { host: String::new(), port: 2376 }));
+        assert_eq!(agent.advertise.as_deref(), Some("auto:2376"));
+        let plain = load(&[&AGENT, &pki, &["agent.advertise=pi1:2376"]]).unwrap().config.agent;
+        assert_eq!(plain.front, None, "its Docker listens itself");
     }
 
     #[test]

@@ -73,6 +73,17 @@ pub static KEYS: &[Key] = &[
     key!("tls.tlskey", "--tlskey", RESTART, tls.tlskey, file, path),
     key!("tls.client.cert", "--tls-client-cert", RESTART, tls.client.cert, file, path),
     key!("tls.client.key", "--tls-client-key", RESTART, tls.client.key, file, path),
+    key!("pki.enabled", "pki.enabled", RESTART, pki.enabled, Value::boolean, plain),
+    key!("pki.names", "pki.names", RESTART, pki.names, Value::list, texts),
+    key!("pki.managers", "pki.managers", RESTART, pki.managers, Value::list, texts),
+    key!(
+        "pki.lifetime",
+        "pki.lifetime",
+        RESTART,
+        pki.lifetime,
+        |v: &Value| v.duration(SECOND * 10, "{name} should be at least ten seconds"),
+        span
+    ),
     key!(
         "manager.engine-refresh-min-interval",
         "--engine-refresh-min-interval",

@@ -14,6 +14,7 @@ pub mod load;
 pub mod local;
 pub mod names;
 pub mod overlay;
+pub mod pki;
 pub mod problem;
 mod read;
 pub mod settings;
@@ -27,6 +28,8 @@ pub use settings::Settings;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+pub use pki::Pki;
 
 /// What this process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +75,8 @@ pub struct Config {
     pub advertise: Advertise,
     /// `[tls]`
     pub tls: Tls,
+    /// `[pki]`
+    pub pki: Pki,
 }
 
 /// `[log]`
@@ -324,6 +329,7 @@ impl Default for Config {
             },
             advertise: Advertise::default(),
             tls: Tls::default(),
+            pki: Pki::default(),
         }
     }
 }

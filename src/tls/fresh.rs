@@ -13,6 +13,8 @@ use crate::error::Result;
 
 /// The value, its files, and how to make it.
 pub struct Fresh<T> {
+    /// What it is, for the log.
+    name: &'static str,
     files: Vec<PathBuf>,
     make: Box<dyn Fn() -> Result<T> + Send + Sync>,
     state: Mutex<State<T>>,
@@ -38,7 +40,13 @@ impl<T: Clone> Fresh<T> {
         // Before reading: a change in between is then seen as one.
         let seen = stamps(&files);
         let state = Mutex::new(State { value: make()?, seen });
-        Ok(Fresh { files, make: Box::new(make), state })
+        Ok(Fresh { name: "certificates", files, make: Box::new(make), state })
+    }
+
+    /// Under this name in the log, instead of as certificates.
+    #[must_use]
+    pub fn called(self, name: &'static str) -> Fresh<T> {
+        Fresh { name, ..self }
     }
 
     /// The value for the files as they are now, else the last that could be made.
@@ -50,9 +58,11 @@ impl<T: Clone> Fresh<T> {
             match (self.make)() {
                 Ok(value) => {
                     state.value = value;
-                    tracing::info!("certificates reloaded: {}", names.join(", "));
+                    tracing::info!("{} reloaded: {}", self.name, names.join(", "));
                 }
-                Err(error) => tracing::error!("certificates changed, but the old ones stay in use: {error}"),
+                Err(error) => {
+                    tracing::error!("{} changed, but the old ones stay in use: {error}", self.name);
+                }
             }
             state.seen = seen;
         }

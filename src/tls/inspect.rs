@@ -43,11 +43,13 @@ pub fn guard(config: &Config, now: i64) -> Result<()> {
 fn given(config: &Config) -> Result<Vec<Given>> {
     let tls = &config.tls;
     let mut all = Vec::new();
+    // The cluster's own are renewed by themselves, and need no word about how.
+    let by_hand = tls.enabled() && !config.has_pki();
     let ca = tls.tlscacert.as_deref().filter(|_| tls.tlsverify);
     let served = tls.tlscert.as_deref().zip(tls.tlskey.as_deref()).filter(|_| config.serves());
     let shown = tls.client_pair();
     for (pair, server) in [(served, true), (shown.filter(|_| shown != served), false)] {
-        if let Some((cert, key)) = pair.filter(|_| tls.enabled()) {
+        if let Some((cert, key)) = pair.filter(|_| by_hand) {
             all.push(read(ca, cert, key, Uses { server, client: pair == shown })?);
         }
     }

@@ -1,12 +1,14 @@
 //! Certificates: PEM files in, a look at what is wrong with them (`lint`), two rustls configurations out (`client`,
-//! `server`).
+//! `server`). The files are the administrator's, or the cluster's own (`pki`), which say who their owner is (`identity`).
 
 pub mod client;
 pub mod fresh;
 pub mod gate;
+pub mod identity;
 pub mod inspect;
 pub mod lint;
 pub mod pem;
+pub mod pki;
 pub mod refusal;
 pub mod server;
 

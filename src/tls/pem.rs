@@ -36,6 +36,21 @@ pub fn roots(path: &Path) -> Result<RootCertStore> {
     Ok(roots)
 }
 
+/// The certificates in a text, in order; other blocks are skipped.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn certificates_in(text: &str) -> std::io::Result<Vec<CertificateDer<'static>>> {
+    rustls_pemfile::certs(&mut text.as_bytes()).collect()
+}
+
+/// One certificate as PEM.
+pub fn text(cert: &CertificateDer<'_>) -> String {
+    let base64 = data_encoding::BASE64.encode(cert);
+    let lines = base64.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line) + "\n");
+    format!("-----BEGIN CERTIFICATE-----\n{}-----END CERTIFICATE-----\n", lines.collect::<String>())
+}
+
 fn open(path: &Path) -> Result<BufReader<File>> {
     File::open(path).map(BufReader::new).map_err(|e| bad(path, &e.to_string()))
 }

@@ -71,8 +71,7 @@ impl Workshop {
     /// The serial number of a certificate, in lower-case hexadecimal digits.
     pub fn serial(&self, name: &str) -> String {
         let cert = crate::tls::pem::certificates(&self.path(&format!("{name}.pem"))).unwrap().remove(0);
-        let (_, cert) = x509_parser::parse_x509_certificate(&cert).unwrap();
-        crate::tls::gate::hex(cert.raw_serial())
+        crate::tls::identity::Identity::of(&cert).unwrap().serial
     }
 
     /// Where a file is.

@@ -14,15 +14,21 @@ use crate::docker::http::FRONT_SAYS;
 use crate::error::{Error, Kind};
 use crate::stream::relay::{Progress, relay};
 use crate::stream::{Line, Lingering};
+use crate::tls::identity::Identity;
 
 /// Whoever cannot be served is told so in answer to a request; it must come within this time.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 /// When the front ends, so does a connection on which nothing is owed and nothing was said for so long.
 const SILENCE: Duration = Duration::from_secs(1);
 
+/// How often the list of revoked certificates is looked at, for the sake of connections that are open.
+const REVOCATION: Duration = Duration::from_secs(5);
+
 type Manager = Lingering<Line<TlsStream<TcpStream>>>;
 
 pub(super) async fn carry(door: Arc<Door>, stream: TlsStream<TcpStream>, peer: SocketAddr) {
+    let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let serial = leaf.and_then(Identity::of).map(|owner| owner.serial);
     let manager = Lingering::new(Line::new(stream));
     let Ok(_place) = door.room.try_acquire() else {
         let why = Error::engine(Kind::Unavailable, "too many connections are open already");
@@ -40,6 +46,16 @@ pub(super) async fn carry(door: Arc<Door>, stream: TlsStream<TcpStream>, peer: S
     tokio::select! {
         () = relay(manager, engine, &progress) => {}
         () = good_moment(&door, &progress) => {}
+        () = revocation(&door, serial.as_deref().unwrap_or_default()) => {
+            tracing::warn!(PEER = %peer, "the manager's certificate was revoked: ending its connection");
+        }
+    }
+}
+
+/// Ends when the certificate with this serial number counts no more.
+async fn revocation(door: &Door, serial: &str) {
+    while !door.revoked.contains(serial) {
+        tokio::time::sleep(REVOCATION).await;
     }
 }
 

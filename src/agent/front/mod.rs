@@ -27,8 +27,11 @@ use crate::docker::endpoint::Endpoint;
 use crate::error::{Error, Kind, Result};
 use crate::systemd::beat::{self, Beat};
 use crate::systemd::sockets::Socket;
+use crate::tls::gate::{Admission, gate};
+use crate::tls::pki::Files;
+use crate::tls::pki::revoked::Revoked;
+use crate::tls::refusal;
 use crate::tls::server::Acceptor;
-use crate::tls::{gate, refusal};
 
 /// Connections at once. A manager holds one for each call under way, and some more for the next ones.
 const CONNECTIONS: usize = 2048;
@@ -50,6 +53,7 @@ pub struct Front {
 struct Door {
     acceptor: Acceptor,
     engine: Connector,
+    revoked: Revoked,
     room: Semaphore,
     closing: CancellationToken,
 }
@@ -77,10 +81,12 @@ impl Front {
         let engine = Endpoint::parse(&config.agent.engine)?;
         tracing::info!("Serving the engine at {engine} to managers on tcp://{at}");
         let connections = TaskTracker::new();
-        let revoked = config.state_dir.join("pki/revoked.json");
+        let revoked = Revoked::open(&Files::below(&config.pki_dir()))?;
+        let admission = Admission { foreign: !config.has_pki(), revoked: revoked.clone() };
         let door = Arc::new(Door {
-            acceptor: gate::gate(&config.tls, gate::Admission { foreign: true, revoked })?,
+            acceptor: gate(&config.tls, admission)?,
             engine: Connector::new(engine, None),
+            revoked,
             room: Semaphore::new(room),
             closing: cancel.clone(),
         });

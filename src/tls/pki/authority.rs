@@ -1,0 +1,401 @@
+//! The CA of the cluster, on the one manager that has its key: issues, renews, revokes, and keeps the join tokens.
+//!
+//! Every change is on disk before anybody hears of it; calls block on that, so they belong on a blocking thread.
+//!
+//! During a rotation there are two CAs: the new one signs, both are trusted, and what the new one signs is sent with
+//! its certificate by the old one, so that also those who do not know it yet take it.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rcgen::{Issuer, KeyPair};
+use rustls::pki_types::CertificateDer;
+
+use crate::error::{Error, Kind, Result};
+use crate::tls::identity::{Identity, Role, Who};
+use crate::tls::pem;
+use crate::tls::pki::book::{Book, Record};
+use crate::tls::pki::issue::{self, Leaf};
+use crate::tls::pki::pin::{JoinToken, Joins, Pin, base32};
+use crate::tls::pki::tokens::{Token, Tokens, hash_of};
+use crate::tls::pki::{Files, damaged, failed, hex, policy, random, request, revoked};
+
+/// The CA. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Authority(Arc<Inner>);
+
+struct Inner {
+    files: Files,
+    /// How long certificates of members live.
+    life: Duration,
+    state: Mutex<State>,
+}
+
+pub(super) struct State {
+    pub(super) ca: Ca,
+    /// Other CAs that are trusted, while they are replaced: their certificates as PEM.
+    pub(super) former: Vec<String>,
+    /// The CA signed by the one before it, during a rotation.
+    pub(super) cross: Option<String>,
+    pub(super) book: Book,
+    tokens: Tokens,
+}
+
+/// The CA that signs.
+pub(super) struct Ca {
+    pub(super) pem: String,
+    pub(super) pin: Pin,
+    pub(super) issuer: Issuer<'static, KeyPair>,
+}
+
+/// What a member gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    /// Its certificate and those that lead to the CA, PEM.
+    pub chain: String,
+    /// All trusted CAs, PEM.
+    pub bundle: String,
+    /// Whose it is.
+    pub identity: Identity,
+    /// Names and addresses in it.
+    pub hosts: Vec<String>,
+    /// When it ends, seconds since the epoch.
+    pub expires: i64,
+}
+
+/// Who asks for a member's certificate.
+#[derive(Debug, Clone)]
+pub struct Applicant<'a> {
+    /// Its request, PEM.
+    pub request: &'a str,
+    /// Where it asks from; `None`: this process.
+    pub peer: Option<IpAddr>,
+    /// What its machine calls itself.
+    pub hostname: &'a str,
+    /// Names and addresses that a manager is reached by.
+    pub names: &'a [String],
+}
+
+impl Authority {
+    /// Whether there is a CA in these files that can sign.
+    pub fn is_here(files: &Files) -> bool {
+        files.ca_key().exists()
+    }
+
+    /// Makes a CA and opens it.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn create(files: &Files, life: Duration, now: i64) -> Result<Authority> {
+        files.make_directory()?;
+        let key = KeyPair::generate().map_err(|e| failed("make a key", e))?;
+        let root = issue::root(&key, now)?;
+        Files::write(&files.bundle(), &root.pem())?;
+        // Last, since with it there is a CA.
+        Files::write(&files.ca_key(), &key.serialize_pem())?;
+        Authority::open(files, life, now)
+    }
+
+    /// Opens the CA that is there.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or do not fit together.
+    pub fn open(files: &Files, life: Duration, now: i64) -> Result<Authority> {
+        let (ca, former) = Ca::open(files)?;
+        let cross = Files::read(&files.cross())?.filter(|_| !former.is_empty());
+        let issued = json(&files.issued())?.unwrap_or_default();
+        let mut book = Book { issued, revoked: revoked::read(&files.revoked())?.revoked };
+        book.prune(now);
+        let tokens = json(&files.tokens())?.unwrap_or_default();
+        let state = Mutex::new(State { ca, former, cross, book, tokens });
+        Ok(Authority(Arc::new(Inner { files: files.clone(), life, state })))
+    }
+
+    /// A new join token. `ttl` and `uses`: without end and bound if `None`.
+    pub fn new_token(
+        &self,
+        joins: Joins,
+        ttl: Option<i64>,
+        uses: Option<u32>,
+        now: i64,
+    ) -> Result<JoinToken> {
+        let (id, secret) = (base32(&random::<5>()?), base32(&random::<16>()?));
+        let token = Token {
+            joins: joins.word().into(),
+            hash: hash_of(&secret),
+            made: now,
+            expires: ttl.map(|ttl| now.saturating_add(ttl)),
+            left: uses,
+            used: 0,
+        };
+        let mut state = self.state();
+        self.change_tokens(&mut state, |tokens| tokens.add(id.clone(), token, now))?;
+        Ok(JoinToken { joins, pin: state.ca.pin.clone(), id, secret })
+    }
+
+    /// The tokens, by ID. Their secrets nobody knows here.
+    pub fn tokens(&self) -> Vec<(String, Token)> {
+        self.state().tokens.list().map(|(id, token)| (id.to_string(), token.clone())).collect()
+    }
+
+    /// Takes a token back.
+    pub fn revoke_token(&self, id: &str) -> Result<()> {
+        self.change_tokens(&mut self.state(), |tokens| tokens.revoke(id))
+    }
+
+    /// Takes back all tokens for this.
+    pub fn revoke_tokens(&self, joins: Joins) -> Result<usize> {
+        self.change_tokens(&mut self.state(), |tokens| Ok(tokens.revoke_all(joins)))
+    }
+
+    /// A first certificate, for who has a token.
+    ///
+    /// # Errors
+    /// `Kind::Permission` for a token that opens nothing, `Kind::Invalid` for a request that is none, `Kind::Conflict` for
+    /// a key that has been certified already: requests are not taken twice.
+    pub fn join(
+        &self,
+        id: &str,
+        secret: &str,
+        joins: Joins,
+        who: &Applicant<'_>,
+        now: i64,
+    ) -> Result<Issued> {
+        let wanted = request::read(who.request)?;
+        let mut state = self.state();
+        if state.book.owner_of(Pin::of_key(&wanted.spki).text()).is_some() {
+            return Err(Error::client(Kind::Conflict, "this key has a certificate already")
+                .advise("run `swarmd join` again: it makes a new key"));
+        }
+        let name = match joins {
+            Joins::Agent => hex(&random::<8>()?),
+            Joins::Manager => manager_name(who.hostname, &state.book)?,
+        };
+        let hosts = hosts(joins.who(), None, who, &state.book)?;
+        // Spent before anything is signed: whatever happens now, it is not used twice.
+        self.change_tokens(&mut state, |tokens| tokens.spend(id, secret, joins, now))?;
+        let leaf = Leaf { who: joins.who(), name, hosts, life: self.0.life };
+        self.sign(&mut state, &leaf, who.hostname, &wanted, now)
+    }
+
+    /// The next certificate of a member; `owner` is who its present one says it is.
+    ///
+    /// # Errors
+    /// `Kind::Permission` for who is no member, or was revoked, or asks for a key of somebody else.
+    pub fn renew(&self, owner: &Identity, who: &Applicant<'_>, now: i64) -> Result<Issued> {
+        let refused =
+            |why: &str| Error::client(Kind::Permission, format!("{owner} gets no certificate: {why}"));
+        if !matches!(owner.kind, Who::Agent | Who::Manager) {
+            return Err(refused("only agents and managers renew theirs")
+                .advise("on the manager: swarmd user add makes users' certificates"));
+        }
+        let wanted = request::read(who.request)?;
+        let mut state = self.state();
+        if state.book.revoked.contains_key(&owner.serial) {
+            return Err(refused("it was revoked"));
+        }
+        let unit = owner.kind.unit().unwrap_or_default();
+        let of_another = |found: (&str, &str)| found != (unit, owner.name.as_str());
+        if state.book.owner_of(Pin::of_key(&wanted.spki).text()).is_some_and(of_another) {
+            return Err(refused("the key is somebody else's"));
+        }
+        let hosts = hosts(owner.kind, Some(&owner.name), who, &state.book)?;
+        let leaf = Leaf { who: owner.kind, name: owner.name.clone(), hosts, life: self.0.life };
+        self.sign(&mut state, &leaf, who.hostname, &wanted, now)
+    }
+
+    /// A certificate for this very manager.
+    pub fn issue_own(&self, who: &Applicant<'_>, name: Option<&str>, now: i64) -> Result<Issued> {
+        let wanted = request::read(who.request)?;
+        let mut state = self.state();
+        let name = match name {
+            Some(name) => name.to_string(),
+            None => manager_name(who.hostname, &state.book)?,
+        };
+        let hosts = policy::of_manager(None, who.names)?;
+        let leaf = Leaf { who: Who::Manager, name, hosts, life: self.0.life };
+        self.sign(&mut state, &leaf, who.hostname, &wanted, now)
+    }
+
+    /// A certificate for a user. Who asks for it must be an admin; that is the caller's affair.
+    ///
+    /// # Errors
+    /// `Kind::Invalid` for a name that is none, or a request.
+    pub fn issue_user(
+        &self,
+        request: &str,
+        name: &str,
+        role: Role,
+        life: Duration,
+        now: i64,
+    ) -> Result<Issued> {
+        if !policy::is_user(name) {
+            return Err(Error::client(Kind::Invalid, format!("{name:?} is no name for a user"))
+                .advise("letters, digits, - . _ @, at most 64"));
+        }
+        let wanted = request::read(request)?;
+        let mut state = self.state();
+        if state.book.owner_of(Pin::of_key(&wanted.spki).text()).is_some() {
+            return Err(Error::client(Kind::Conflict, "this key has a certificate already"));
+        }
+        let leaf = Leaf { who: Who::User(role), name: name.to_string(), hosts: vec![], life };
+        self.sign(&mut state, &leaf, "", &wanted, now)
+    }
+
+    /// All certificates of this owner count no more. Their number.
+    pub fn revoke(&self, kind: &str, name: &str) -> Result<usize> {
+        let mut state = self.state();
+        let mut book = state.book.clone();
+        let count = book.revoke(kind, name);
+        self.keep_book(&mut state, book)?;
+        Ok(count)
+    }
+
+    /// Certificates that may be in use, the oldest first.
+    pub fn issued(&self) -> Vec<Record> {
+        self.state().book.issued.clone()
+    }
+
+    /// The trusted CAs, PEM.
+    pub fn bundle(&self) -> String {
+        self.state().bundle()
+    }
+
+    /// The pin of the CA that signs.
+    pub fn pin(&self) -> Pin {
+        self.state().ca.pin.clone()
+    }
+
+    /// How long certificates of members live.
+    pub fn life(&self) -> Duration {
+        self.0.life
+    }
+
+    /// Where it is.
+    pub fn files(&self) -> &Files {
+        &self.0.files
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sign(
+        &self,
+        state: &mut State,
+        leaf: &Leaf,
+        hostname: &str,
+        wanted: &request::Wanted,
+        now: i64,
+    ) -> Result<Issued> {
+        let (cert, identity) = issue::leaf(leaf, &wanted.key, &state.ca.issuer, now)?;
+        let expires = now.saturating_add(i64::try_from(leaf.life.as_secs()).unwrap_or(i64::MAX));
+        let mut book = state.book.clone();
+        book.prune(now);
+        book.add(Record {
+            serial: identity.serial.clone(),
+            kind: leaf.who.unit().unwrap_or_default().into(),
+            name: leaf.name.clone(),
+            role: if let Who::User(role) = leaf.who { role.word().into() } else { String::new() },
+            hosts: leaf.hosts.clone(),
+            hostname: hostname.chars().take(253).collect(),
+            issued: now,
+            expires,
+            ca: state.ca.pin.text().into(),
+            key: Pin::of_key(&wanted.spki).text().into(),
+        });
+        self.keep_book(state, book)?;
+        let chain = cert.pem() + &state.way_to_ca();
+        Ok(Issued { chain, bundle: state.bundle(), identity, hosts: leaf.hosts.clone(), expires })
+    }
+
+    /// Saves the book, then takes it over.
+    pub(super) fn keep_book(&self, state: &mut State, book: Book) -> Result<()> {
+        if book.revoked != state.book.revoked {
+            let listed = revoked::Listed { revoked: book.revoked.clone() };
+            save(&self.0.files.revoked(), &listed)?;
+        }
+        save(&self.0.files.issued(), &book.issued)?;
+        state.book = book;
+        Ok(())
+    }
+
+    fn change_tokens<T>(&self, state: &mut State, act: impl FnOnce(&mut Tokens) -> Result<T>) -> Result<T> {
+        let mut tokens = state.tokens.clone();
+        let value = act(&mut tokens)?;
+        save(&self.0.files.tokens(), &tokens)?;
+        state.tokens = tokens;
+        Ok(value)
+    }
+}
+
+impl State {
+    /// The CAs that are trusted, the one that signs first.
+    pub(super) fn bundle(&self) -> String {
+        self.ca.pem.clone() + &self.former.concat()
+    }
+
+    /// What is sent behind a certificate: the CA itself, in which a pin is found; during a rotation the CA as the one
+    /// before has signed it, and that one.
+    fn way_to_ca(&self) -> String {
+        match &self.cross {
+            Some(cross) => cross.clone() + &self.former.concat(),
+            None => self.ca.pem.clone(),
+        }
+    }
+}
+
+impl Ca {
+    /// The CA whose key is there, and the others in the bundle.
+    fn open(files: &Files) -> Result<(Ca, Vec<String>)> {
+        let missing = |path: &std::path::Path| damaged(path, "it is not there");
+        let key = Files::read(&files.ca_key())?.ok_or_else(|| missing(&files.ca_key()))?;
+        let key = KeyPair::from_pem(&key).map_err(|e| damaged(&files.ca_key(), &e.to_string()))?;
+        let pin = Pin::of_key(&rcgen::PublicKeyData::subject_public_key_info(&key));
+        let (own, former): (Vec<_>, Vec<_>) = pem::certificates(&files.bundle())?
+            .into_iter()
+            .partition(|cert| Pin::of(cert).as_ref() == Some(&pin));
+        let Some(cert) = own.first() else {
+            return Err(damaged(&files.bundle(), "it does not hold the CA whose key is in ca-key.pem"));
+        };
+        let ca = Ca::of(cert, key, pin)?;
+        Ok((ca, former.iter().map(pem::text).collect()))
+    }
+
+    pub(super) fn of(cert: &CertificateDer<'static>, key: KeyPair, pin: Pin) -> Result<Ca> {
+        let issuer = Issuer::from_ca_cert_der(cert, key).map_err(|e| failed("use the CA", e))?;
+        Ok(Ca { pem: pem::text(cert), pin, issuer })
+    }
+}
+
+/// What the certificate of a member carries.
+fn hosts(kind: Who, name: Option<&str>, who: &Applicant<'_>, book: &Book) -> Result<Vec<String>> {
+    match (kind, who.peer) {
+        (Who::Manager, peer) => policy::of_manager(peer, who.names),
+        (_, Some(peer)) => policy::of_agent(peer, who.hostname, name, &book.issued),
+        (_, None) => Err(Error::client(Kind::Permission, "an agent asks from its own address")
+            .advise("name the manager by its address, not by its unix socket")),
+    }
+}
+
+/// A manager is called as its machine; the second of that name gets another.
+fn manager_name(hostname: &str, book: &Book) -> Result<String> {
+    let host: String =
+        hostname.chars().filter(|c| c.is_ascii_alphanumeric() || "-._".contains(*c)).take(48).collect();
+    let name = if host.is_empty() { "manager".to_string() } else { host };
+    match book.is_taken("manager", &name) {
+        true => Ok(format!("{name}-{}", hex(&random::<3>()?))),
+        false => Ok(name),
+    }
+}
+
+fn json<T: serde::de::DeserializeOwned>(path: &std::path::Path) -> Result<Option<T>> {
+    let Some(text) = Files::read(path)? else { return Ok(None) };
+    serde_json::from_str(&text).map(Some).map_err(|e| damaged(path, &e.to_string()))
+}
+
+fn save<T: serde::Serialize>(path: &std::path::Path, value: &T) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| failed("write JSON", e))?;
+    Files::write(path, &text)
+}

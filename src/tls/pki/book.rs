@@ -1,0 +1,174 @@
+//! What the CA has issued and what counts no more, as values. Pure: time comes in.
+//!
+//! A certificate is on the book until it expires. The book is how a name is kept from being given twice, how all
+//! certificates of a user or node are found for revocation, and how far a rotation of the CA is.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Certificates of one owner that are kept valid beside each other: a renewed one still counts until it expires, but
+/// not without bound.
+const BESIDE: usize = 8;
+
+/// One certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its serial number, lower-case hexadecimal.
+    pub serial: String,
+    /// `agent`, `manager` or `user`.
+    pub kind: String,
+    /// The name of the node, manager or user.
+    pub name: String,
+    /// A user's role.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub role: String,
+    /// Names and addresses in it.
+    pub hosts: Vec<String>,
+    /// What its machine calls itself.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hostname: String,
+    /// When it was issued, seconds since the epoch.
+    pub issued: i64,
+    /// When it ends.
+    pub expires: i64,
+    /// The pin of the CA that signed it.
+    pub ca: String,
+    /// The pin of its public key.
+    pub key: String,
+}
+
+impl Record {
+    /// Who owns it.
+    pub fn owner(&self) -> (&str, &str) {
+        (&self.kind, &self.name)
+    }
+}
+
+/// One that counts no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// Whose it was, for people.
+    pub owner: String,
+    /// When it ends by itself: then it need not be listed any more.
+    pub expires: i64,
+}
+
+/// Both lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Book {
+    /// Certificates that may still be valid, the oldest first.
+    pub issued: Vec<Record>,
+    /// By serial number.
+    pub revoked: BTreeMap<String, Revocation>,
+}
+
+impl Book {
+    /// Forgets what has expired. Whether there was anything.
+    pub fn prune(&mut self, now: i64) -> bool {
+        let before = (self.issued.len(), self.revoked.len());
+        self.issued.retain(|record| record.expires > now);
+        self.revoked.retain(|_, revocation| revocation.expires > now);
+        before != (self.issued.len(), self.revoked.len())
+    }
+
+    /// Notes a new certificate. Of too many of one owner the oldest count no more.
+    pub fn add(&mut self, record: Record) {
+        let owner = (record.kind.clone(), record.name.clone());
+        self.issued.push(record);
+        let of_owner =
+            self.issued.iter().filter(|r| r.owner() == (&*owner.0, &*owner.1)).map(|r| r.serial.clone());
+        let serials: Vec<String> = of_owner.collect();
+        for serial in &serials[..serials.len().saturating_sub(BESIDE)] {
+            self.revoke_serial(serial);
+        }
+    }
+
+    /// All certificates of an owner count no more. Their number.
+    pub fn revoke(&mut self, kind: &str, name: &str) -> usize {
+        let of_owner = self.issued.iter().filter(|r| r.owner() == (kind, name)).map(|r| r.serial.clone());
+        let serials: Vec<String> = of_owner.collect();
+        serials.iter().for_each(|serial| self.revoke_serial(serial));
+        serials.len()
+    }
+
+    fn revoke_serial(&mut self, serial: &str) {
+        let Some(at) = self.issued.iter().position(|record| record.serial == serial) else { return };
+        let record = self.issued.remove(at);
+        let owner = format!("{} {}", record.kind, record.name);
+        self.revoked.insert(record.serial, Revocation { owner, expires: record.expires });
+    }
+
+    /// The newest certificate of each owner.
+    pub fn latest(&self) -> Vec<&Record> {
+        let mut latest: BTreeMap<(&str, &str), &Record> = BTreeMap::new();
+        for record in &self.issued {
+            latest.insert(record.owner(), record);
+        }
+        latest.into_values().collect()
+    }
+
+    /// Whether the name is one that others of this kind have.
+    pub fn is_taken(&self, kind: &str, name: &str) -> bool {
+        self.issued.iter().any(|record| record.owner() == (kind, name))
+    }
+
+    /// Whose key this is.
+    pub fn owner_of(&self, key: &str) -> Option<(&str, &str)> {
+        self.issued.iter().find(|record| record.key == key).map(Record::owner)
+    }
+
+    /// Those whose newest certificate another CA than this one has signed.
+    pub fn behind(&self, ca: &str) -> Vec<&Record> {
+        self.latest().into_iter().filter(|record| record.ca != ca).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(serial: &str, name: &str, expires: i64, ca: &str) -> Record {
+        let kind = if name == "alice" { "user" } else { "agent" };
+        Record {
+            serial: serial.into(),
+            kind: kind.into(),
+            name: name.into(),
+            role: String::new(),
+            hosts: vec![],
+            hostname: String::new(),
+            issued: 0,
+            expires,
+            ca: ca.into(),
+            key: format!("key-{name}"),
+        }
+    }
+
+    #[test]
+    fn an_owner_has_many_and_loses_all() {
+        let mut book = Book::default();
+        for (serial, name, ca) in [("1", "n1", "old"), ("2", "n2", "old"), ("3", "n1", "new")] {
+            book.add(record(serial, name, 100, ca));
+        }
+        let behind: Vec<&str> = book.behind("new").iter().map(|r| r.serial.as_str()).collect();
+        assert_eq!(behind, ["2"]);
+        assert_eq!(book.owner_of("key-n2"), Some(("agent", "n2")));
+        assert!(book.is_taken("agent", "n1") && !book.is_taken("user", "n1"));
+        assert_eq!(book.revoke("agent", "n1"), 2);
+        let revoked: Vec<&str> = book.revoked.keys().map(String::as_str).collect();
+        assert_eq!(revoked, ["1", "3"]);
+        assert_eq!(book.revoke("agent", "n1"), 0);
+        assert!(book.prune(100));
+        assert_eq!(book, Book::default());
+    }
+
+    #[test]
+    fn nobody_has_certificates_without_bound() {
+        let mut book = Book::default();
+        for n in 0..BESIDE + 3 {
+            book.add(record(&format!("{n:02}"), "n1", 100, "ca"));
+        }
+        assert_eq!((book.issued.len(), book.revoked.len()), (BESIDE, 3));
+        assert!(book.revoked.contains_key("02"));
+    }
+}
