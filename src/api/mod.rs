@@ -24,8 +24,6 @@ pub mod image_list;
 pub mod images;
 pub mod info;
 pub mod lifecycle;
-pub mod line;
-pub mod linger;
 pub mod networks;
 pub mod newest;
 pub mod older;

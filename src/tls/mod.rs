@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod fresh;
+pub mod gate;
 pub mod identity;
 pub mod inspect;
 pub mod lint;

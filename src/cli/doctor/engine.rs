@@ -44,7 +44,7 @@ pub async fn look(config: &Config) -> Vec<Finding> {
     join_all(asked).await
 }
 
-/// Those that are named: a list of nodes, the engine that an agent makes known.
+/// Those that are named: a list of nodes, the engine that an agent makes known, or that it is the front of.
 fn engines(config: &Config) -> Vec<Endpoint> {
     let url = config.discovery.url.as_deref().unwrap_or_default();
     let listed = match url.split_once("://") {
@@ -52,7 +52,13 @@ fn engines(config: &Config) -> Vec<Endpoint> {
         None => nodes::parse(url),
         _ => Ok(Vec::new()),
     };
-    let own = config.agent.advertise.as_deref().filter(|_| config.role.joins());
+    let agent = &config.agent;
+    // A front lets in managers only: an agent that asked itself would be turned away.
+    let own = match agent.front {
+        Some(_) => Some(agent.engine.as_str()),
+        None => agent.advertise.as_deref(),
+    };
+    let own = own.filter(|_| config.role.joins());
     let own = own.map(|text| match text.strip_prefix("auto:") {
         Some(port) => {
             let lan = interfaces::here(&[]).first().map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip);
@@ -159,6 +165,10 @@ mod tests {
         let all: Vec<String> = engines(&config).iter().map(ToString::to_string).collect();
         assert_eq!(all[..3], ["unix:///s", "10.0.0.1:2375", "10.0.0.2:2375"]);
         assert!(all[3].ends_with(":2376"), "an address of this machine: {all:?}");
+        config.agent.front = Some(crate::config::Listen::Tcp { host: String::new(), port: 2376 });
+        config.agent.engine = "unix:///e".into();
+        assert_eq!(engines(&config).last().unwrap().to_string(), "unix:///e");
+        config.agent.front = None;
         config.discovery.url = Some("token://T".into());
         config.agent.advertise = Some("unix:///s".into());
         assert_eq!(engines(&config).len(), 1);
