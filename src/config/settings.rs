@@ -65,7 +65,7 @@ impl Settings {
     /// Ends at the next change that this reader has not seen; never, if there will be none.
     pub async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -45,8 +45,10 @@ impl Memory {
         Memory { path: state_dir.join(FILE_NAME), scope, kept: None }
     }
 
-    /// What was kept at the last save: who were members, and what their list said of itself. A damaged file, or that
-    /// of another list, is none: the store tells again what matters.
+    /// What was kept at the last save: who were members, and what their list said of itself. The file of another list
+    /// is none.
+    ///
+    /// Errors: a file that cannot be read or understood. Whoever starts may go on without it: the store tells again.
     pub fn load(&mut self) -> Result<Option<(Vec<Entry>, Proof)>> {
         let Some(bytes) = state_file::load(&self.path, WHAT)? else { return Ok(None) };
         let document: Document = serde_json::from_slice(&bytes).map_err(|why| damaged(&self.path, &why))?;

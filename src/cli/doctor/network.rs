@@ -79,7 +79,7 @@ pub async fn discovery(config: &Config) -> Vec<Finding> {
             "start swarmd with role \"agent\" on the machines that are to belong to the cluster",
         ),
         Ok(entries) => Finding::pass("discovery", format!("{scheme}:// answers, {}", listed(entries.len()))),
-        Err(error) => failed("discovery", format!("{scheme}://"), &error),
+        Err(error) => failed("discovery", &format!("{scheme}://"), &error),
     }]
 }
 
@@ -101,7 +101,7 @@ pub async fn managers(config: &Config) -> Vec<Finding> {
                 Ok(Ok(entries)) => {
                     Finding::pass("managers", format!("{manager} answers, {}", listed(entries.len())))
                 }
-                Ok(Err(error)) => failed("managers", manager.clone(), &error),
+                Ok(Err(error)) => failed("managers", manager, &error),
                 Err(_) => Finding::fail(
                     "managers",
                     format!("{manager} does not answer in time"),
@@ -117,7 +117,7 @@ fn listed(count: usize) -> String {
     if count == 1 { "1 engine listed".to_string() } else { format!("{count} engines listed") }
 }
 
-fn failed(about: &'static str, whom: String, error: &Error) -> Finding {
+fn failed(about: &'static str, whom: &str, error: &Error) -> Finding {
     let cure = error.advice.clone().unwrap_or_else(|| "is it running, and reachable from here?".to_string());
     Finding::fail(about, format!("{whom}: {}", error.message), cure)
 }

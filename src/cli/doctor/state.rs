@@ -56,6 +56,7 @@ fn access_of(dir: &Path, daemon: Option<&User>) -> Option<Finding> {
     })
 }
 
+#[allow(clippy::useless_conversion, reason = "these are 32 bits wide on 32-bit ARM")]
 fn room(dir: &Path) -> Option<Finding> {
     let there = dir.ancestors().find(|path| path.exists())?;
     let disk = statvfs(there).ok()?;
