@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::Api;
 use crate::api::call::Peer;
 use crate::docker::connect::prepare;
-use crate::stream::{Line, Lingering, Socket as ClientSocket};
+use crate::stream::{Ahead, Line, Lingering, Socket as ClientSocket};
 use crate::systemd::beat::{self, Beat};
 use crate::systemd::sockets::Socket;
 use crate::tls::identity::Identity;
@@ -113,7 +113,7 @@ async fn greet(accepted: Accepted, tls: Option<Acceptor>, api: Arc<Api>, cancel:
 }
 
 /// Who is at the other end of a handshake. A certificate that was shown is a good one, or there were no connection.
-fn met(stream: &TlsStream<TcpStream>, peer: SocketAddr, demanded: bool) -> (Peer, Option<Arc<Identity>>) {
+fn met(stream: &TlsStream<Ahead>, peer: SocketAddr, demanded: bool) -> (Peer, Option<Arc<Identity>>) {
     let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let peer = match demanded && leaf.is_none() {
         true => Peer::Stranger(peer),
