@@ -3,12 +3,14 @@
 
 pub mod ciphers;
 pub mod client;
+pub mod floor;
 pub mod fresh;
 pub mod gate;
 pub mod identity;
 pub mod inspect;
 pub mod lint;
 pub mod pem;
+mod pinned;
 pub mod pki;
 pub mod refusal;
 pub mod server;

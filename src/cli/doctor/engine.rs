@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::ffi::CString;
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -13,6 +14,7 @@ use super::PATIENCE;
 use super::finding::Finding;
 use super::state::ACCOUNT;
 use crate::config::Config;
+use crate::discovery::lan::interfaces;
 use crate::discovery::nodes;
 use crate::docker::endpoint::Endpoint;
 use crate::docker::http::Client;
@@ -58,7 +60,10 @@ fn engines(config: &Config) -> Vec<Endpoint> {
     };
     let own = own.filter(|_| config.role.joins());
     let own = own.map(|text| match text.strip_prefix("auto:") {
-        Some(port) => format!("127.0.0.1:{port}"),
+        Some(port) => {
+            let lan = interfaces::here(&[]).first().map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip);
+            SocketAddr::new(lan, port.parse().unwrap_or_default()).to_string()
+        }
         None => text.to_string(),
     });
     let mut seen = HashSet::new();
@@ -158,7 +163,8 @@ mod tests {
         config.discovery.url = Some("nodes://unix:///s,10.0.0.[1:2]:2375".into());
         config.agent.advertise = Some("auto:2376".into());
         let all: Vec<String> = engines(&config).iter().map(ToString::to_string).collect();
-        assert_eq!(all, ["unix:///s", "10.0.0.1:2375", "10.0.0.2:2375", "127.0.0.1:2376"]);
+        assert_eq!(all[..3], ["unix:///s", "10.0.0.1:2375", "10.0.0.2:2375"]);
+        assert!(all[3].ends_with(":2376"), "an address of this machine: {all:?}");
         config.agent.front = Some(crate::config::Listen::Tcp { host: String::new(), port: 2376 });
         config.agent.engine = "unix:///e".into();
         assert_eq!(engines(&config).last().unwrap().to_string(), "unix:///e");

@@ -158,6 +158,11 @@ class Engine:
         (init,) = guard.children(self._holder.pid)
         return ["nsenter", "-t", str(init), "-n", "--"]
 
+    def network(self):
+        """The file of the engine's network namespace."""
+        (init,) = guard.children(self._holder.pid)
+        return f"/proc/{init}/ns/net"
+
     def log_tail(self, lines=15):
         return _tail(self.log_path, lines)
 
