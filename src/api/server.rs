@@ -120,7 +120,7 @@ async fn shake_hands(
     peer: SocketAddr,
     tls: &Acceptor,
     api: &Api,
-) -> Option<TlsStream<TcpStream>> {
+) -> Option<TlsStream<Ahead>> {
     let handshake = async {
         let _turn = api.limits.handshakes.acquire().await;
         tls.accept(stream).await

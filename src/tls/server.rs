@@ -60,8 +60,7 @@ fn accepting(ca: Option<&Path>, strict: bool, cert: &Path, key: &Path) -> Result
     let verifier = match ca {
         Some(ca) => {
             let roots = Arc::new(pem::roots(ca)?);
-            let asked =
-                WebPkiClientVerifier::builder_with_provider(roots, provider());
+            let asked = WebPkiClientVerifier::builder_with_provider(roots, provider());
             let asked = if strict { asked } else { asked.allow_unauthenticated() };
             let verifier = asked
                 .build()
