@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::Api;
 use crate::api::call::Peer;
 use crate::docker::connect::prepare;
-use crate::stream::{Line, Lingering, Socket as ClientSocket};
+use crate::stream::{Ahead, Line, Lingering, Socket as ClientSocket};
 use crate::systemd::beat::{self, Beat};
 use crate::systemd::sockets::Socket;
 use crate::tls::identity::Identity;
@@ -120,7 +120,7 @@ async fn shake_hands(
     peer: SocketAddr,
     tls: &Acceptor,
     api: &Api,
-) -> Option<TlsStream<TcpStream>> {
+) -> Option<TlsStream<Ahead>> {
     let handshake = async {
         let _turn = api.limits.handshakes.acquire().await;
         tls.accept(stream).await
@@ -134,7 +134,7 @@ async fn shake_hands(
 }
 
 /// Who is at the other end of a handshake. A certificate that was shown is a good one, or there were no connection.
-fn met(stream: &TlsStream<TcpStream>, peer: SocketAddr, demanded: bool) -> (Peer, Option<Arc<Identity>>) {
+fn met(stream: &TlsStream<Ahead>, peer: SocketAddr, demanded: bool) -> (Peer, Option<Arc<Identity>>) {
     let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let identity = leaf.and_then(Identity::of).map(Arc::new);
     let peer = match demanded && identity.is_none() {

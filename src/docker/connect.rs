@@ -16,6 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::docker::endpoint::Endpoint;
 use crate::error::{Error, Kind};
+use crate::stream::Ahead;
 use crate::tls::{ClientTls, refusal};
 
 /// How long a connection may take to come up, with name look-up and TLS handshake.
@@ -134,7 +135,7 @@ pub enum Stream {
     /// Plain TCP.
     Tcp(TokioIo<TcpStream>),
     /// TLS over TCP.
-    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
+    Tls(Box<TokioIo<TlsStream<Ahead>>>),
     /// A unix socket.
     Unix(TokioIo<UnixStream>),
 }

@@ -16,6 +16,8 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Interval, interval};
 use tokio_rustls::server::TlsStream;
 
+use crate::stream::Ahead;
+
 /// How often an ended direction is looked at. The kernel itself learns of a client that vanished, or closed
 /// without a reset, by keep-alive probes: within about a minute.
 const LOOK: Duration = Duration::from_secs(1);
@@ -38,9 +40,9 @@ impl Socket for UnixStream {
     }
 }
 
-impl Socket for TlsStream<TcpStream> {
+impl Socket for TlsStream<Ahead> {
     fn descriptor(&self) -> BorrowedFd<'_> {
-        self.get_ref().0.as_fd()
+        self.get_ref().0.get_ref().as_fd()
     }
 }
 

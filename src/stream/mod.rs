@@ -2,10 +2,12 @@
 //!
 //! Nothing here knows what the bytes mean.
 
+pub mod ahead;
 pub mod line;
 pub mod linger;
 pub mod relay;
 
+pub use ahead::{Ahead, ahead};
 pub use line::{Line, Socket};
 pub use linger::Lingering;
 pub use relay::relay;

@@ -6,6 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{client, server};
 
 use crate::config::Tls;
+use crate::stream::Ahead;
 use crate::tls::ClientTls;
 use crate::tls::server::acceptor;
 
@@ -47,7 +48,7 @@ impl Authority {
     pub(crate) async fn meet(
         &self,
         client: &ClientTls,
-    ) -> (std::io::Result<client::TlsStream<TcpStream>>, std::io::Result<server::TlsStream<TcpStream>>) {
+    ) -> (std::io::Result<client::TlsStream<Ahead>>, std::io::Result<server::TlsStream<Ahead>>) {
         self.meet_as(&self.tls(), client).await
     }
 
@@ -56,7 +57,7 @@ impl Authority {
         &self,
         server: &Tls,
         client: &ClientTls,
-    ) -> (std::io::Result<client::TlsStream<TcpStream>>, std::io::Result<server::TlsStream<TcpStream>>) {
+    ) -> (std::io::Result<client::TlsStream<Ahead>>, std::io::Result<server::TlsStream<Ahead>>) {
         let acceptor = acceptor(server).unwrap().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
@@ -18,6 +18,8 @@ use tokio_rustls::client::TlsStream;
 
 use crate::config::Tls;
 use crate::error::{Error, Kind, Result};
+use crate::stream::{Ahead, ahead};
+use crate::tls::ciphers::provider;
 use crate::tls::floor::Floor;
 use crate::tls::fresh::Fresh;
 use crate::tls::pki::pin::Pin;
@@ -72,9 +74,9 @@ impl ClientTls {
     }
 
     /// Shakes hands over `tcp`; `host` is the name or address that the peer's certificate must carry.
-    pub async fn connect(&self, host: &str, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub async fn connect(&self, host: &str, tcp: TcpStream) -> io::Result<TlsStream<Ahead>> {
         let name = ServerName::try_from(host.to_string()).map_err(io::Error::other)?;
-        self.0.get().connect(name, tcp).await
+        self.0.get().connect(name, ahead(tcp)).await
     }
 }
 
@@ -106,7 +108,7 @@ impl Recipe {
     }
 
     fn connector(&self) -> Result<TlsConnector> {
-        let lenient = |roots| Arc::new(Lenient { provider: ring::default_provider(), roots });
+        let lenient = |roots| Arc::new(Lenient { provider: (*provider()).clone(), roots });
         let own = self.own.as_ref().map(|(cert, _)| pem::certificates(cert)).transpose()?;
         let builder = builder(Floor::of(own.as_deref().unwrap_or_default()))?;
         let builder = match &self.trust {
@@ -130,7 +132,7 @@ impl Recipe {
 }
 
 fn builder(time: Arc<Floor>) -> Result<ConfigBuilder<ClientConfig, WantsVerifier>> {
-    ClientConfig::builder_with_details(Arc::new(ring::default_provider()), time)
+    ClientConfig::builder_with_details(provider(), time)
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::us(Kind::Internal, e.to_string()))
 }

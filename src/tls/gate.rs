@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
@@ -17,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::config::Tls;
 use crate::error::{Error, Kind, Result};
+use crate::tls::ciphers::provider;
 use crate::tls::fresh::Fresh;
 use crate::tls::identity::{Identity, Who};
 use crate::tls::pem;
@@ -49,7 +49,7 @@ pub fn gate(tls: &Tls, admission: Admission) -> Result<Acceptor> {
 
 fn guarding(ca: &Path, cert: &Path, key: &Path, admission: &Admission) -> Result<TlsAcceptor> {
     let roots = Arc::new(pem::roots(ca)?);
-    let chain = WebPkiClientVerifier::builder_with_provider(roots, Arc::new(ring::default_provider()))
+    let chain = WebPkiClientVerifier::builder_with_provider(roots, provider())
         .build()
         .map_err(|e| Error::us(Kind::Config, format!("cannot use {}: {e}", ca.display())))?;
     let managers = ManagersOnly { chain, admission: admission.clone() };

@@ -1,6 +1,7 @@
 //! Certificates: PEM files in, a look at what is wrong with them (`lint`), two rustls configurations out (`client`,
 //! `server`). The files are the administrator's, or the cluster's own (`pki`), which say who their owner is (`identity`).
 
+pub mod ciphers;
 pub mod client;
 pub mod floor;
 pub mod fresh;

@@ -44,6 +44,7 @@ fn reissue(why: &CertificateError) -> &'static str {
             "the certificate of the other side is not signed by a CA in tlscacert: reissue it with that CA, or add \
              its CA to the file"
         }
+        ApplicationVerificationFailure => "it is good, but no manager's: an engine's front takes nobody else",
         InvalidPurpose | InvalidPurposeContext { .. } => {
             "reissue the certificate of the other side with extendedKeyUsage=serverAuth,clientAuth"
         }

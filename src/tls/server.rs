@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::crypto::ring;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use tokio::net::TcpStream;
@@ -14,6 +13,8 @@ use tokio_rustls::server::TlsStream;
 
 use crate::config::Tls;
 use crate::error::{Error, Kind, Result};
+use crate::stream::{Ahead, ahead};
+use crate::tls::ciphers::{has_aes, provider};
 use crate::tls::floor::Floor;
 use crate::tls::fresh::Fresh;
 use crate::tls::pem;
@@ -28,8 +29,8 @@ impl Acceptor {
     }
 
     /// The server's side of one handshake.
-    pub async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        self.0.get().accept(tcp).await
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<Ahead>> {
+        self.0.get().accept(ahead(tcp)).await
     }
 }
 
@@ -59,8 +60,7 @@ fn accepting(ca: Option<&Path>, strict: bool, cert: &Path, key: &Path) -> Result
     let verifier = match ca {
         Some(ca) => {
             let roots = Arc::new(pem::roots(ca)?);
-            let asked =
-                WebPkiClientVerifier::builder_with_provider(roots, Arc::new(ring::default_provider()));
+            let asked = WebPkiClientVerifier::builder_with_provider(roots, provider());
             let asked = if strict { asked } else { asked.allow_unauthenticated() };
             let verifier = asked
                 .build()
@@ -81,7 +81,7 @@ pub(super) fn serving(
     key: &Path,
 ) -> Result<ServerConfig> {
     let chain = pem::certificates(cert)?;
-    let builder = ServerConfig::builder_with_details(Arc::new(ring::default_provider()), Floor::of(&chain))
+    let builder = ServerConfig::builder_with_details(provider(), Floor::of(&chain))
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::us(Kind::Internal, e.to_string()))?;
     let builder = match verifier {
@@ -91,6 +91,8 @@ pub(super) fn serving(
     let mut config = builder
         .with_single_cert(chain, pem::private_key(key)?)
         .map_err(|e| Error::us(Kind::Config, format!("cannot use {} with its key: {e}", cert.display())))?;
+    // Who is slow with AES says so.
+    config.ignore_client_order = !has_aes();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }

@@ -103,7 +103,7 @@ class Front(unittest.TestCase):
 
     def test_an_engine_that_dies_is_told_at_once(self):
         self.fronted.engine.kill()
-        self.addCleanup(self.fronted.engine.start)
+        self.addCleanup(lambda: self.fronted.engine.alive() or self.fronted.engine.start())
         self.fronted.wait("Unhealthy")
         self.assertIn("has no engine to offer", self.fronted.rows()["  └ Error"])
         bare = self.fronted.docker(FRONT, "manager").run("ps")
@@ -114,14 +114,15 @@ class Front(unittest.TestCase):
 
     def test_the_agent_says_what_it_is(self):
         config = str(session.state_dir() / "swarmd" / "fronted-agent.toml")
-        text = eventually(lambda: self.status(config), "a status")
+        text = eventually(lambda: self.status(config), "a status", show=lambda: self.said)
         self.assertIn(f"front       tcp://{FRONT}, TLS, for managers only", text)
         self.assertIn(f"as {FRONT} with", text)
         self.assertIn(f"engine      unix://{self.fronted.engine.path} answers", text)
         eventually(lambda: any(f"front: {FRONT}, " in line for line in self.fronted.agent.statuses), "its line", show=lambda: self.fronted.agent.statuses)
 
     def status(self, config):
-        result = swarmd.run("status", "--config", config, env={"STATE_DIRECTORY": str(self.fronted.agent.state)})
+        result = swarmd.run("status", "--config", config, "--set", f"state-dir={self.fronted.agent.state}")
+        self.said = str(result)
         return result.out if " answers" in result.out and " as " in result.out else None
 
     def test_the_agent_starts_anew(self):

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use crate::agent::front::Door;
 use crate::docker::http::FRONT_SAYS;
 use crate::error::{Error, Kind};
 use crate::stream::relay::{Progress, relay};
-use crate::stream::{Line, Lingering};
+use crate::stream::{Ahead, Line, Lingering};
 use crate::tls::identity::Identity;
 
 /// Whoever cannot be served is told so in answer to a request; it must come within this time.
@@ -24,9 +23,9 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// How often the list of revoked certificates is looked at, for the sake of connections that are open.
 const REVOCATION: Duration = Duration::from_secs(5);
 
-type Manager = Lingering<Line<TlsStream<TcpStream>>>;
+type Manager = Lingering<Line<TlsStream<Ahead>>>;
 
-pub(super) async fn carry(door: Arc<Door>, stream: TlsStream<TcpStream>, peer: SocketAddr) {
+pub(super) async fn carry(door: Arc<Door>, stream: TlsStream<Ahead>, peer: SocketAddr) {
     let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let serial = leaf.and_then(Identity::of).map(|owner| owner.serial);
     let manager = Lingering::new(Line::new(stream));

@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::docker::connect::{Connector, prepare};
 use crate::docker::endpoint::Endpoint;
 use crate::error::{Error, Kind, Result};
+use crate::stream::Ahead;
 use crate::systemd::beat::{self, Beat};
 use crate::systemd::sockets::Socket;
 use crate::tls::gate::{Admission, gate};
@@ -146,7 +147,7 @@ async fn serve(listener: TcpListener, door: Arc<Door>, beat: Beat, connections: 
     }
 }
 
-async fn shake_hands(door: &Door, tcp: TcpStream, peer: SocketAddr) -> Option<TlsStream<TcpStream>> {
+async fn shake_hands(door: &Door, tcp: TcpStream, peer: SocketAddr) -> Option<TlsStream<Ahead>> {
     prepare(&tcp);
     match tokio::time::timeout(HANDSHAKE_DEADLINE, door.acceptor.accept(tcp)).await {
         Ok(Ok(stream)) => Some(stream),

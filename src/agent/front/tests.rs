@@ -59,12 +59,12 @@ impl Rig {
     }
 
     /// A connection of whoever has this pair, after its side of the handshake.
-    async fn come_as(&self, tls: &Tls) -> std::io::Result<TlsStream<TcpStream>> {
+    async fn come_as(&self, tls: &Tls) -> std::io::Result<TlsStream<Ahead>> {
         let client = ClientTls::from_config(tls).unwrap().unwrap();
         client.connect("127.0.0.1", TcpStream::connect(self.front.at).await.unwrap()).await
     }
 
-    async fn manager(&self) -> TlsStream<TcpStream> {
+    async fn manager(&self) -> TlsStream<Ahead> {
         self.come_as(&self.workshop.verify("ca", "manager")).await.unwrap()
     }
 
@@ -74,7 +74,7 @@ impl Rig {
     }
 
     /// Manager and engine, connected.
-    async fn both(&self) -> (TlsStream<TcpStream>, UnixStream) {
+    async fn both(&self) -> (TlsStream<Ahead>, UnixStream) {
         tokio::join!(self.manager(), self.engine())
     }
 
