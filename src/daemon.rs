@@ -20,6 +20,7 @@ use crate::discovery::lan::{Lan, interfaces};
 use crate::discovery::registry::Registry;
 use crate::discovery::{Backend, Means, Spec};
 use crate::election::Election;
+use crate::enroll::renewal::Renewal;
 use crate::error::{Error, Kind, Result};
 use crate::manager::{self, Manager};
 use crate::systemd::beat::{self, Beats};
@@ -77,7 +78,12 @@ async fn serve(
     let (authority, config) = certificates(&loaded.config)?;
     inspect::guard(&config, clock::unix_seconds())?;
     let beats = Beats::default();
-    let switch = Switch::new(config);
+    let switch = Switch::new(config.clone());
+    let renewal =
+        config.has_pki().then(|| Renewal { config: config.clone(), authority: authority.clone(), machine });
+    if let Some(renewal) = renewal {
+        tokio::spawn(renewal.run(cancel.clone()));
+    }
     let mut roles = Roles::start(&switch.settings(), authority, inherited, &notifier, &beats, &cancel)?;
     roles.first_steps().await;
     notifier.status(&roles.status());

@@ -17,12 +17,14 @@
 //! list below (`tests/architecture.rs` holds that). The pure core (`scheduler`, `cluster::view`,
 //! `cluster::lookup`, `cluster::orders`, `cluster::pending`, `cluster::recipe`, `engine::machine`,
 //! `engine::inventory`, `engine::orders`, `discovery::diff`, `discovery::roster`, `election::machine`,
-//! `rescheduler::{book,plan}`, `tls::lint`) knows no socket, no clock and no global randomness: time, chance and
+//! `rescheduler::{book,plan}`, `tls::{lint,identity}`, `access`) knows no socket, no clock and no global randomness: time, chance and
 //! facts come in as arguments.
 
 #![forbid(unsafe_code)]
 #![recursion_limit = "256"] // one long `json!`: the answer of `GET /info`
 
+/// Who may do what: roles, classes of endpoints, bodies.
+pub mod access;
 /// The agent role.
 pub mod agent;
 /// The Docker API in front of the cluster.
@@ -47,6 +49,8 @@ pub mod docker;
 pub mod election;
 /// One engine: its life, and what it holds.
 pub mod engine;
+/// How a machine joins the cluster, and renews its certificate.
+pub mod enroll;
 /// Errors: whose side, which kind, what to do next.
 pub mod error;
 /// The manager role: the one list of what is spawned.

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::build::Bursts;
 use crate::api::exec::Execs;
+use crate::api::limits::Limits;
 use crate::api::platforms::Platforms;
 use crate::api::replica::Way;
 use crate::api::supply::Supply;
@@ -106,11 +107,14 @@ pub fn start(settings: &Settings, parts: Parts<'_>, cancel: &CancellationToken) 
         settings: settings.clone(),
         mandate: mandate.clone(),
         primary: Way::new(ClientTls::from_config(&config.tls)?),
+        limits: Arc::new(Limits::new(config.limits.clone())),
+        revoked: Arc::new(|_| false),
         discovery: backend,
         outlook: outlook.clone(),
         decisions: Log::default(),
         registry,
         authority,
+        joining: Mutex::default(),
         execs: Execs::default(),
         bursts: Bursts::default(),
         supply: Supply::new(Arc::clone(&cluster)),

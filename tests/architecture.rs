@@ -13,7 +13,9 @@ const FLOW: &[&[&str]] = &[
     &["config", "state_file"],
     &["systemd", "stream"],
     &["tls"],
+    &["access"],
     &["docker"],
+    &["enroll"],
     &["store"],
     &["discovery"],
     &["engine"],
@@ -50,6 +52,14 @@ const PURE: &[&str] = &[
     "rescheduler/plan.rs",
     "api/builders.rs",
     "tls/lint.rs",
+    "tls/identity.rs",
+    "tls/pki/book.rs",
+    "tls/pki/pin.rs",
+    "tls/pki/policy.rs",
+    "tls/pki/tokens.rs",
+    "enroll/limit.rs",
+    "enroll/talk.rs",
+    "access/",
 ];
 
 /// Words that a pure file does not say: sockets, clocks, chance, files, environment.

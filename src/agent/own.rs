@@ -2,14 +2,13 @@
 //! the manager. The latter may be another one at each heartbeat, as DHCP likes it.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-
-use tokio::net::{UdpSocket, lookup_host};
+use std::net::Ipv4Addr;
 
 use crate::config::Agent;
 use crate::config::lan::AUTO;
 use crate::discovery::{Entry, entry};
 use crate::docker::endpoint::Endpoint;
+use crate::enroll::renewal::local_address;
 use crate::error::{Error, Kind, Result};
 
 /// `agent.advertise`.
@@ -87,19 +86,6 @@ impl Own {
             }
         }
     }
-}
-
-/// The address from which a packet to `host` would leave. None is sent.
-async fn local_address(host: &str, port: u16) -> std::io::Result<SocketAddr> {
-    let target = lookup_host((host, port)).await?.next();
-    let target = target.ok_or_else(|| std::io::Error::other("its name has no address"))?;
-    let any: SocketAddr = match target {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(target).await?;
-    socket.local_addr()
 }
 
 impl fmt::Display for Own {

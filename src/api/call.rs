@@ -9,6 +9,7 @@ use hyper::body::{Body, Incoming};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use percent_encoding::percent_decode_str;
 
+use crate::access::Caller;
 use crate::api::upload::Upload;
 use crate::docker::version::ApiVersion;
 use crate::error::{Error, Kind, Result};
@@ -55,6 +56,19 @@ impl std::fmt::Display for Peer {
     }
 }
 
+/// Who sent a request.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    /// Where it comes from.
+    pub peer: Peer,
+    /// Who shows a certificate there, if anybody does.
+    pub identity: Option<Arc<Identity>>,
+    /// Who makes it: another than that if a manager passes it on.
+    pub caller: Arc<Caller>,
+    /// What the request is called.
+    pub id: RequestId,
+}
+
 /// A request.
 pub struct Call {
     /// As it came; the path in it is not to be trusted, use `segments`.
@@ -67,10 +81,14 @@ pub struct Call {
     pub query: Query,
     /// Where it comes from.
     pub peer: Peer,
-    /// What the log, and the answer's `X-Request-Id`, call it.
-    pub id: RequestId,
     /// Who shows a certificate there, if anybody does.
     pub identity: Option<Arc<Identity>>,
+    /// Who makes it: another than that if a manager passes it on.
+    pub caller: Arc<Caller>,
+    /// What the log, and the answer's `X-Request-Id`, call it.
+    pub id: RequestId,
+    /// Networks that it names, of a caller with a role.
+    pub joins: Vec<String>,
 }
 
 /// What one request is called: in each log line about it, and in the header `X-Request-Id` of its answer. 16 hex
@@ -111,15 +129,21 @@ pub struct Ask {
 
 impl Call {
     /// Takes a request apart. Fails on paths that are not UTF-8 after decoding.
-    pub fn new(
-        request: Request<Incoming>,
-        peer: Peer,
-        identity: Option<Arc<Identity>>,
-        id: RequestId,
-    ) -> Result<Call> {
+    pub fn new(request: Request<Incoming>, sender: &Sender) -> Result<Call> {
         let (version, segments) = split_path(request.uri().path())?;
         let query = Query::parse(request.uri().query().unwrap_or_default());
-        Ok(Call { request: request.map(Upload::from), version, segments, query, peer, id, identity })
+        let Sender { peer, identity, caller, id } = sender.clone();
+        Ok(Call {
+            request: request.map(Upload::from),
+            version,
+            segments,
+            query,
+            peer,
+            identity,
+            caller,
+            id,
+            joins: Vec::new(),
+        })
     }
 
     /// The method.
@@ -175,7 +199,7 @@ pub fn version_of(path: &str) -> Option<ApiVersion> {
 
 /// Splits a path into version and decoded segments. Empty segments (`//`, trailing `/`) and `.`/`..` are kept
 /// as they are: they match no route, so nothing can be reached by another spelling.
-fn split_path(path: &str) -> Result<(Option<ApiVersion>, Vec<String>)> {
+pub fn split_path(path: &str) -> Result<(Option<ApiVersion>, Vec<String>)> {
     let mut raw = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
     let version = version_of(path);
     if version.is_some() {
@@ -205,6 +229,11 @@ impl Query {
     /// The first value of a parameter.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.pairs.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
+
+    /// All parameters, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(k, v)| (k.as_str(), v.as_str()))
     }
 
     /// All values of a parameter.

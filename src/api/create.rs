@@ -6,6 +6,7 @@ use hyper::{Method, Response, StatusCode};
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::api::audit::OnNode;
 use crate::api::call::{Ask, Call, Query};
 use crate::api::gap::Gap;
 use crate::api::proxy::{build, version_for};
@@ -88,7 +89,8 @@ impl Api {
         let wanted = self.understand(&self.cluster.view(), &call.query, body).await?;
         let draft = Draft { ask: call.ask(), wanted, excluded: Vec::new() };
         let created = self.create(draft).await?;
-        Ok(super::error::raw_json(StatusCode::CREATED, created.answer.to_json()))
+        let answer = super::error::raw_json(StatusCode::CREATED, created.answer.to_json());
+        Ok(OnNode::mark(answer, created.node.name()))
     }
 
     /// Places a container and creates it, if need be on one node after the other.

@@ -78,7 +78,8 @@ impl Api {
         self.forward(call, &node, &path).await
     }
 
-    async fn exec_node(&self, id: &str) -> Result<Arc<Node>> {
+    /// The node that has a session.
+    pub async fn exec_node(&self, id: &str) -> Result<Arc<Node>> {
         let view = self.cluster.view();
         let known = self.execs.addr(id).and_then(|addr| view.at(&addr).cloned());
         let node = match known {

@@ -12,6 +12,7 @@ use hyper::{Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 
 use crate::api::Api;
+use crate::api::audit::OnNode;
 use crate::api::call::Call;
 use crate::api::gap::Gap;
 use crate::api::proxy::{build, pass_back, version_prefix};
@@ -47,9 +48,10 @@ impl Api {
         let mut response = self.exchange(&handle, node, request).await?;
         gap.stream(&mut response);
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(until_close(pass_back(response)));
+            return Ok(OnNode::mark(until_close(pass_back(response)), node.name()));
         }
-        Ok(self.tunnel(call, response, self.reign_ends(), after))
+        let cut = self.breaks_off(&call.caller);
+        Ok(OnNode::mark(self.tunnel(call, response, cut, after), node.name()))
     }
 
     /// Joins the client's connection to that of an answered upgrade, until either side or `cut` ends it; then runs

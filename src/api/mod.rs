@@ -4,6 +4,9 @@
 //! carry what belongs to one engine. Whatever an engine says passes through as it came, except for the few
 //! fields that must name the node.
 
+pub mod admit;
+pub mod answer;
+pub mod audit;
 pub mod build;
 pub mod builders;
 pub mod call;
@@ -24,6 +27,7 @@ pub mod image_list;
 pub mod images;
 pub mod info;
 pub mod lifecycle;
+pub mod limits;
 pub mod networks;
 pub mod newest;
 pub mod older;
@@ -58,6 +62,7 @@ use crate::discovery::outlook::Outlook;
 use crate::discovery::registry::Registry;
 use crate::discovery::{Backend, State};
 use crate::election::Mandate;
+use crate::enroll::limit::Limiter;
 use crate::error::{Error, Kind, Result};
 use crate::scheduler;
 use crate::systemd::host::Host;
@@ -73,6 +78,10 @@ pub struct Api {
     pub mandate: Mandate,
     /// The way to the manager that may, if it is another.
     pub primary: replica::Way,
+    /// How much one client may ask for.
+    pub limits: Arc<limits::Limits>,
+    /// Whether the certificate with a serial number counts no more.
+    pub revoked: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     /// Where the engines are listed.
     pub discovery: Backend,
     /// How discovery stands.
@@ -85,6 +94,8 @@ pub struct Api {
     pub registry: Arc<Registry>,
     /// The CA of the cluster, if this manager has it.
     pub authority: Option<Authority>,
+    /// Who tried to join lately.
+    pub joining: Mutex<Limiter>,
     /// Which node has which exec session.
     pub execs: exec::Execs,
     /// Which engine builds for which client.

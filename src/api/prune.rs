@@ -7,11 +7,11 @@ use futures_util::future::join_all;
 use hyper::{Method, Response, StatusCode};
 use serde_json::value::RawValue;
 
+use crate::api::answer::Prune;
 use crate::api::call::Call;
 use crate::api::fanout::together;
 use crate::api::gap::Gap;
 use crate::api::proxy::version_prefix;
-use crate::api::route::Prune;
 use crate::api::{Api, error};
 use crate::clock;
 use crate::cluster::nets;

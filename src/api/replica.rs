@@ -5,7 +5,7 @@
 //! manager to manager there is no way.
 
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +14,8 @@ use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use hyper::{Request, Response, StatusCode};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::api::call::{Call, Peer, RequestId};
+use crate::access::Caller;
+use crate::api::call::{Call, Peer, RequestId, Sender};
 use crate::api::ending::cut_by;
 use crate::api::hijack::until_close;
 use crate::api::proxy::{build, pass_back};
@@ -26,9 +27,12 @@ use crate::docker::http::{Body, Client, Failed, boxed};
 use crate::election::{Leadership, Role, no_primary};
 use crate::error::{Error, Kind, Result};
 use crate::tls::ClientTls;
+use crate::tls::identity::Identity;
 
 /// The mark of a call that was passed on: the address of its client, or `unix`.
 const PASSED_ON: HeaderName = HeaderName::from_static("x-swarmd-passed-on");
+/// The user whose call it is, `ROLE SERIAL NAME`; not there for who has no role.
+const PASSED_USER: HeaderName = HeaderName::from_static("x-swarmd-user");
 /// The mark of an answer that says: nothing was done, I am not the primary.
 const REFUSED: HeaderName = HeaderName::from_static("x-swarmd-not-primary");
 
@@ -42,6 +46,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// How long a manager that is not the primary any more has for finishing what may have changed something: as long as
 /// it drains when it is stopped.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How often open streams look whether their certificate still counts.
+const REVOCATION: Duration = Duration::from_secs(1);
 
 /// What became of a call.
 pub enum Passed {
@@ -80,11 +87,49 @@ impl Way {
     }
 }
 
-/// Who is behind a call that another manager passed on, and what that manager calls it.
-pub fn passed_on(headers: &HeaderMap) -> Option<(Peer, Option<RequestId>)> {
-    let client = headers.get(PASSED_ON)?.to_str().ok()?.parse().ok().map(Peer::Behind)?;
-    let id = headers.get(REQUEST_ID).and_then(|id| RequestId::parse(id.to_str().ok()?));
-    Some((client, id))
+impl Api {
+    /// Who is behind a call, if it is another manager that makes it. What anybody else says about that is taken out.
+    pub fn behind(
+        &self,
+        request: &mut Request<Incoming>,
+        peer: Peer,
+        identity: Option<Arc<Identity>>,
+    ) -> Sender {
+        let caller = match (&identity, peer) {
+            (_, Peer::Stranger(_)) => Caller::stranger(),
+            (Some(identity), _) => Caller::of(identity, !self.config().has_pki()),
+            (None, _) => Caller::trusted(),
+        };
+        let headers = request.headers_mut();
+        let shared = self.mandate.is_shared() && peer != Peer::Unix;
+        if !(shared && caller.speaks_for_others()) {
+            for name in [PASSED_ON, PASSED_USER] {
+                headers.remove(name);
+            }
+        }
+        let id = headers.get(REQUEST_ID).filter(|_| headers.contains_key(PASSED_ON));
+        let id = id.and_then(|id| RequestId::parse(id.to_str().ok()?)).unwrap_or_else(RequestId::make);
+        match asserted(headers) {
+            Some((peer, user)) => Sender { peer, identity, caller: Arc::new(user.unwrap_or(caller)), id },
+            None => Sender { peer, identity, caller: Arc::new(caller), id },
+        }
+    }
+}
+
+/// Who is behind a call that another manager passed on: its peer, and the user if it has a role. A call of a user
+/// always says whose it is, so one that says nothing is of somebody whom the other manager trusts.
+fn asserted(headers: &HeaderMap) -> Option<(Peer, Option<Caller>)> {
+    let peer = headers.get(PASSED_ON)?.to_str().ok()?.parse().ok().map(Peer::Behind);
+    let user = headers.get(PASSED_USER);
+    let user = user.map(|u| u.to_str().map_or_else(|_| Caller::stranger(), Caller::from_passed_on));
+    match (peer, user) {
+        (Some(peer), user) => Some((peer, user)),
+        // `unix`: that manager's machine.
+        (None, None) => None,
+        (None, Some(_)) => {
+            Some((Peer::Behind(std::net::SocketAddr::from(([0, 0, 0, 0], 0))), Some(Caller::stranger())))
+        }
+    }
 }
 
 impl Api {
@@ -160,7 +205,13 @@ impl Api {
     /// The primary's answer as ours. Its streams end when it is replaced.
     fn bring_back(&self, call: Call, answer: Response<Incoming>, primary: &str) -> Response<Body> {
         let grace = if changes(call.method()) { GRACE } else { Duration::ZERO };
-        let cut = self.replaced(primary.to_string(), grace);
+        let (replaced, revoked) = (self.replaced(primary.to_string(), grace), self.revocation(&call.caller));
+        let cut = async {
+            tokio::select! {
+                () = replaced => {}
+                () = revoked => {}
+            }
+        };
         let mut response = match answer.status() {
             StatusCode::SWITCHING_PROTOCOLS => self.tunnel(call, answer, cut, async {}),
             _ => cut_by(until_close(pass_back(answer)), cut),
@@ -178,14 +229,29 @@ impl Api {
         }
     }
 
-    /// Ends when the reign that we are in ends, other than by an orderly stop: then what is under way is drained.
-    pub fn reign_ends(&self) -> impl Future<Output = ()> + Send + 'static {
+    /// Ends when a call is to be broken off: the reign that we are in has ended, other than by an orderly stop (then
+    /// what is under way is drained), or the caller's certificate was revoked.
+    pub fn breaks_off(&self, caller: &Caller) -> impl Future<Output = ()> + Send + 'static {
         let (mandate, closing) = (self.mandate.clone(), self.closing.clone());
-        let term = mandate.leadership().term;
+        let (term, revoked) = (mandate.leadership().term, self.revocation(caller));
         async move {
-            mandate.deposed(term).await;
+            tokio::select! {
+                () = mandate.deposed(term) => {}
+                () = revoked => return,
+            }
             if closing.is_cancelled() {
                 std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Ends when the caller's certificate is revoked; without one never.
+    fn revocation(&self, caller: &Caller) -> impl Future<Output = ()> + Send + 'static {
+        let (revoked, serial) = (Arc::clone(&self.revoked), caller.serial.clone());
+        async move {
+            let Some(serial) = serial else { return std::future::pending().await };
+            while !revoked(&serial) {
+                sleep(REVOCATION).await;
             }
         }
     }
@@ -204,6 +270,10 @@ fn passed(call: &Call, body: Body) -> Result<Request<Body>> {
     headers.insert(PASSED_ON, client.unwrap_or(HeaderValue::from_static("unix")));
     if let Ok(id) = HeaderValue::try_from(call.id.to_string()) {
         headers.insert(REQUEST_ID, id);
+    }
+    if let Some(user) = call.caller.passed_on() {
+        let user = HeaderValue::try_from(user);
+        headers.insert(PASSED_USER, user.unwrap_or(HeaderValue::from_static("?")));
     }
     Ok(request)
 }
@@ -235,22 +305,30 @@ mod tests {
     #[test]
     fn another_managers_word_names_the_client() {
         let mut headers = HeaderMap::new();
-        assert_eq!(passed_on(&headers), None);
+        assert_eq!(asserted(&headers), None);
         headers.insert(PASSED_ON, HeaderValue::from_static("10.0.0.1:5"));
-        let (peer, id) = passed_on(&headers).unwrap();
-        assert_eq!(id, None, "an older manager says none");
+        let (peer, user) = asserted(&headers).unwrap();
         assert_eq!(
-            (peer.client().as_str(), peer.to_string().as_str()),
-            ("10.0.0.1", "10.0.0.1:5 (passed on)")
+            (peer.client().as_str(), peer.to_string().as_str(), user),
+            ("10.0.0.1", "10.0.0.1:5 (passed on)", None)
         );
-        for (said, known) in
-            [("00000000000000ff", true), ("+0000000000000ff", false), ("ff", false), ("x", false)]
-        {
-            headers.insert(REQUEST_ID, HeaderValue::from_static(said));
-            let id = passed_on(&headers).unwrap().1;
-            assert_eq!(id.map(|id| id.to_string()).as_deref(), known.then_some(said));
+        headers.insert(PASSED_ON, HeaderValue::from_static("unix"));
+        assert_eq!(asserted(&headers), None, "that manager is the client then");
+    }
+
+    #[test]
+    fn another_managers_word_names_the_user() {
+        let mut headers = HeaderMap::new();
+        headers.insert(PASSED_ON, HeaderValue::from_static("10.0.0.1:5"));
+        for (said, role) in [("reader 0a alice", "reader"), ("admin", "stranger"), ("?", "stranger")] {
+            headers.insert(PASSED_USER, HeaderValue::from_static(said));
+            assert_eq!(asserted(&headers).unwrap().1.unwrap().role(), role, "{said}");
         }
         headers.insert(PASSED_ON, HeaderValue::from_static("unix"));
-        assert_eq!(passed_on(&headers), None, "that manager is the client then");
+        assert_eq!(
+            asserted(&headers).unwrap().1.unwrap().role(),
+            "stranger",
+            "nobody on the unix socket has a role"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The table of the API: one line for each endpoint, with how it is answered. Nothing else decides that.
+//! The table of the API: one line for each endpoint, with the class that says who may use it (`access::policy`) and
+//! how it is answered. Nothing else decides that.
 //!
 //! Patterns hold at most one `{name}`, which may be several segments long (`node/name`,
 //! `registry:5000/team/app`): what stands before and behind it is fixed. `{id}` is one segment. The first line
@@ -6,324 +7,169 @@
 
 use hyper::Method;
 
+use crate::access::Class;
+use crate::api::answer::Answer::{
+    self, AnyNode, Everywhere, Here, Hijacked, Merged, Owner, Placed, Refused, Swarmd, View,
+};
+use crate::api::answer::{Lists, Manager, Many, New, One, Prune, Refusal, Several, Streams};
 use crate::api::swarmd::Page;
-use Answer::{AnyNode, Everywhere, Here, Hijacked, Merged, Owner, Placed, Refused, Swarmd, View};
+use Class::{Admin, Buildkit, Deploy, Enter, Logs, Look, Member, Operate, Token};
 
-/// How an endpoint is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
-    /// From what the manager itself is.
-    Here(Manager),
-    /// From the view, without asking an engine (unless the client asks for what only engines know).
-    View(Lists),
-    /// From the answers of several engines, merged.
-    Merged(Several),
-    /// By the one node that has the object.
-    Owner(One),
-    /// By the node that has the object, and the connection may become a stream.
-    Hijacked(Streams),
-    /// By a node that the scheduler picks.
-    Placed(New),
-    /// By any usable node: it says nothing of nodes.
-    AnyNode,
-    /// By all usable nodes, or all that have the object.
-    Everywhere(Many),
-    /// It is none of Docker's.
-    Swarmd(Page),
-    /// Not at all.
-    Refused(Refusal),
-}
-
-impl Answer {
-    /// Whether any manager answers it, primary or not: what it is, and what it is not.
-    ///
-    /// All else is the primary's, lists too: a container whose creation the primary has just answered may not be in
-    /// another's view yet, and reservations and decisions never are.
-    pub fn is_anyones(self) -> bool {
-        matches!(
-            self,
-            Here(Manager::Ping | Manager::Info | Manager::Registry) | Swarmd(Page::Leader) | Refused(_)
-        )
-    }
-
-    /// Whether clients without a certificate are answered where one is demanded: those of the registry have only
-    /// their token, and what that opens the registry itself decides.
-    pub fn takes_strangers(self) -> bool {
-        matches!(self, Here(Manager::Registry))
-    }
-
-    /// Whether it depends on which images there are.
-    pub fn asks_for_images(self) -> bool {
-        matches!(
-            self,
-            Placed(New::Container)
-                | View(Lists::Images)
-                | Owner(One::Images | One::Image)
-                | Everywhere(Many::RemoveImage | Many::Tag)
-        )
-    }
-}
-
-/// Endpoints about the manager itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Manager {
-    Ping,
-    Version,
-    Info,
-    Registry,
-}
-
-/// Lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Lists {
-    Containers,
-    Images,
-    Networks,
-    Volumes,
-}
-
-/// Endpoints for which several engines are asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Several {
-    Events,
-    DiskUsage,
-    Network,
-    Plugins,
-}
-
-/// Endpoints about one object on one node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum One {
-    /// `GET /containers/{name}/json`
-    Inspect,
-    /// A container's; nothing changes.
-    Pass,
-    /// A container's; it is read again afterwards.
-    Change,
-    /// `POST /containers/{name}/exec`
-    CreateExec,
-    /// `POST /containers/{name}/rename`
-    Rename,
-    /// `DELETE /containers/{name}`
-    Remove,
-    /// `POST /commit`
-    Commit,
-    /// Of an exec session.
-    Exec,
-    /// `POST /build/cancel`
-    CancelBuild,
-    /// Of an image.
-    Image,
-    /// `GET /images/get`: of several images.
-    Images,
-    /// `GET /volumes/{name}`
-    Volume,
-    /// `POST /networks/{name}/connect`, on the container's node
-    Connect,
-    /// `POST /networks/{name}/disconnect`, on the container's node
-    Disconnect,
-    /// `GET /plugins/{name}/json`
-    Plugin,
-}
-
-/// Endpoints whose connection may become a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Streams {
-    Attach,
-    ExecStart,
-    /// BuildKit takes the connection over.
-    Build,
-}
-
-/// Endpoints that make something on one node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum New {
-    Container,
-    Network,
-    Image,
-}
-
-/// Endpoints that change something on many nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Many {
-    Pull,
-    Load,
-    Tag,
-    RemoveImage,
-    RemoveNetwork,
-    CreateVolume,
-    RemoveVolume,
-    Prune(Prune),
-}
-
-/// What a prune is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Prune {
-    Containers,
-    Images,
-    Networks,
-    Volumes,
-    BuildCache,
-}
-
-/// Why not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// Swarm mode: answered as by an engine that is not in it, and never forwarded.
-    NoSwarmMode,
-    /// It would change one engine behind the cluster's back.
-    NotInCluster,
-}
-
-/// Methods, path, answer.
-type Line = (&'static str, &'static str, Answer);
+/// Methods, path, class, answer.
+type Line = (&'static str, &'static str, Class, Answer);
 
 const TABLE: &[Line] = &[
-    ("GET HEAD", "/_ping", Here(Manager::Ping)),
-    ("GET", "/version", Here(Manager::Version)),
-    ("GET", "/info", Here(Manager::Info)),
-    ("GET", "/events", Merged(Several::Events)),
-    ("GET", "/system/df", Merged(Several::DiskUsage)),
-    ("POST", "/auth", AnyNode),
+    ("GET HEAD", "/_ping", Look, Here(Manager::Ping)),
+    ("GET", "/version", Look, Here(Manager::Version)),
+    ("GET", "/info", Look, Here(Manager::Info)),
+    ("GET", "/events", Look, Merged(Several::Events)),
+    ("GET", "/system/df", Look, Merged(Several::DiskUsage)),
+    ("POST", "/auth", Deploy, AnyNode),
     //
-    ("GET", "/containers/json", View(Lists::Containers)),
-    ("GET", "/containers/ps", View(Lists::Containers)),
-    ("POST", "/containers/create", Placed(New::Container)),
-    ("POST", "/containers/prune", Everywhere(Many::Prune(Prune::Containers))),
-    ("GET", "/containers/{name}/json", Owner(One::Inspect)),
-    ("GET", "/containers/{name}/top", Owner(One::Pass)),
-    ("GET", "/containers/{name}/logs", Owner(One::Pass)),
-    ("GET", "/containers/{name}/stats", Owner(One::Pass)),
-    ("GET", "/containers/{name}/changes", Owner(One::Pass)),
-    ("GET", "/containers/{name}/export", Owner(One::Pass)),
-    ("GET HEAD PUT", "/containers/{name}/archive", Owner(One::Pass)),
-    ("POST", "/containers/{name}/wait", Owner(One::Pass)),
-    ("POST", "/containers/{name}/resize", Owner(One::Pass)),
-    ("POST", "/containers/{name}/copy", Owner(One::Pass)),
-    ("GET", "/containers/{name}/attach/ws", Hijacked(Streams::Attach)),
-    ("POST", "/containers/{name}/attach", Hijacked(Streams::Attach)),
-    ("POST", "/containers/{name}/start", Owner(One::Change)),
-    ("POST", "/containers/{name}/stop", Owner(One::Change)),
-    ("POST", "/containers/{name}/restart", Owner(One::Change)),
-    ("POST", "/containers/{name}/kill", Owner(One::Change)),
-    ("POST", "/containers/{name}/pause", Owner(One::Change)),
-    ("POST", "/containers/{name}/unpause", Owner(One::Change)),
-    ("POST", "/containers/{name}/update", Owner(One::Change)),
-    ("POST", "/containers/{name}/rename", Owner(One::Rename)),
-    ("POST", "/containers/{name}/exec", Owner(One::CreateExec)),
-    ("GET", "/containers/{name}/checkpoints", Owner(One::Pass)),
-    ("POST", "/containers/{name}/checkpoints", Owner(One::Change)),
-    ("DELETE", "/containers/{name}/checkpoints/{id}", Owner(One::Pass)),
-    ("DELETE", "/containers/{name}", Owner(One::Remove)),
-    ("POST", "/commit", Owner(One::Commit)),
-    ("POST", "/exec/{id}/start", Hijacked(Streams::ExecStart)),
-    ("POST", "/exec/{id}/resize", Owner(One::Exec)),
-    ("GET", "/exec/{id}/json", Owner(One::Exec)),
+    ("GET", "/containers/json", Look, View(Lists::Containers)),
+    ("GET", "/containers/ps", Look, View(Lists::Containers)),
+    ("POST", "/containers/create", Deploy, Placed(New::Container)),
+    ("POST", "/containers/prune", Deploy, Everywhere(Many::Prune(Prune::Containers))),
+    ("GET", "/containers/{name}/json", Look, Owner(One::Inspect)),
+    ("GET", "/containers/{name}/top", Look, Owner(One::Pass)),
+    ("GET", "/containers/{name}/logs", Logs, Owner(One::Pass)),
+    ("GET", "/containers/{name}/stats", Look, Owner(One::Pass)),
+    ("GET", "/containers/{name}/changes", Look, Owner(One::Pass)),
+    ("GET", "/containers/{name}/export", Enter, Owner(One::Pass)),
+    ("GET HEAD PUT", "/containers/{name}/archive", Enter, Owner(One::Pass)),
+    ("POST", "/containers/{name}/wait", Look, Owner(One::Pass)),
+    ("POST", "/containers/{name}/resize", Operate, Owner(One::Pass)),
+    ("POST", "/containers/{name}/copy", Enter, Owner(One::Pass)),
+    ("GET", "/containers/{name}/attach/ws", Enter, Hijacked(Streams::Attach)),
+    ("POST", "/containers/{name}/attach", Enter, Hijacked(Streams::Attach)),
+    ("POST", "/containers/{name}/start", Operate, Owner(One::Change)),
+    ("POST", "/containers/{name}/stop", Operate, Owner(One::Change)),
+    ("POST", "/containers/{name}/restart", Operate, Owner(One::Change)),
+    ("POST", "/containers/{name}/kill", Operate, Owner(One::Change)),
+    ("POST", "/containers/{name}/pause", Operate, Owner(One::Change)),
+    ("POST", "/containers/{name}/unpause", Operate, Owner(One::Change)),
+    ("POST", "/containers/{name}/update", Deploy, Owner(One::Change)),
+    ("POST", "/containers/{name}/rename", Deploy, Owner(One::Rename)),
+    ("POST", "/containers/{name}/exec", Enter, Owner(One::CreateExec)),
+    ("GET", "/containers/{name}/checkpoints", Admin, Owner(One::Pass)),
+    ("POST", "/containers/{name}/checkpoints", Admin, Owner(One::Change)),
+    ("DELETE", "/containers/{name}/checkpoints/{id}", Admin, Owner(One::Pass)),
+    ("DELETE", "/containers/{name}", Deploy, Owner(One::Remove)),
+    ("POST", "/commit", Deploy, Owner(One::Commit)),
+    ("POST", "/exec/{id}/start", Enter, Hijacked(Streams::ExecStart)),
+    ("POST", "/exec/{id}/resize", Operate, Owner(One::Exec)),
+    ("GET", "/exec/{id}/json", Look, Owner(One::Exec)),
     //
-    ("GET", "/images/json", View(Lists::Images)),
-    ("GET", "/images/get", Owner(One::Images)),
-    ("GET", "/images/search", AnyNode),
-    ("POST", "/images/create", Everywhere(Many::Pull)),
-    ("POST", "/images/load", Everywhere(Many::Load)),
-    ("POST", "/images/prune", Everywhere(Many::Prune(Prune::Images))),
-    ("GET", "/images/{name}/json", Owner(One::Image)),
-    ("GET", "/images/{name}/history", Owner(One::Image)),
-    ("GET", "/images/{name}/get", Owner(One::Image)),
-    ("GET", "/images/{name}/attestations", Owner(One::Image)),
-    ("POST", "/images/{name}/push", Owner(One::Image)),
-    ("POST", "/images/{name}/tag", Everywhere(Many::Tag)),
-    ("DELETE", "/images/{name}", Everywhere(Many::RemoveImage)),
-    ("GET", "/distribution/{name}/json", AnyNode),
-    ("POST", "/build", Placed(New::Image)),
-    ("POST", "/build/cancel", Owner(One::CancelBuild)),
-    ("POST", "/build/prune", Everywhere(Many::Prune(Prune::BuildCache))),
-    ("POST", "/session", Hijacked(Streams::Build)),
-    ("POST", "/grpc", Hijacked(Streams::Build)),
+    ("GET", "/images/json", Look, View(Lists::Images)),
+    ("GET", "/images/get", Deploy, Owner(One::Images)),
+    ("GET", "/images/search", Look, AnyNode),
+    ("POST", "/images/create", Deploy, Everywhere(Many::Pull)),
+    ("POST", "/images/load", Deploy, Everywhere(Many::Load)),
+    ("POST", "/images/prune", Deploy, Everywhere(Many::Prune(Prune::Images))),
+    ("GET", "/images/{name}/json", Look, Owner(One::Image)),
+    ("GET", "/images/{name}/history", Look, Owner(One::Image)),
+    ("GET", "/images/{name}/get", Deploy, Owner(One::Image)),
+    ("GET", "/images/{name}/attestations", Look, Owner(One::Image)),
+    ("POST", "/images/{name}/push", Deploy, Owner(One::Image)),
+    ("POST", "/images/{name}/tag", Deploy, Everywhere(Many::Tag)),
+    ("DELETE", "/images/{name}", Deploy, Everywhere(Many::RemoveImage)),
+    ("GET", "/distribution/{name}/json", Look, AnyNode),
+    ("POST", "/build", Deploy, Placed(New::Image)),
+    ("POST", "/build/cancel", Deploy, Owner(One::CancelBuild)),
+    ("POST", "/build/prune", Deploy, Everywhere(Many::Prune(Prune::BuildCache))),
+    ("POST", "/session", Deploy, Hijacked(Streams::Build)),
+    ("POST", "/grpc", Buildkit, Hijacked(Streams::Build)),
     //
-    ("GET", "/networks", View(Lists::Networks)),
-    ("GET", "/networks/", View(Lists::Networks)),
-    ("POST", "/networks/create", Placed(New::Network)),
-    ("POST", "/networks/prune", Everywhere(Many::Prune(Prune::Networks))),
-    ("POST", "/networks/{name}/connect", Owner(One::Connect)),
-    ("POST", "/networks/{name}/disconnect", Owner(One::Disconnect)),
-    ("GET", "/networks/{name}", Merged(Several::Network)),
-    ("DELETE", "/networks/{name}", Everywhere(Many::RemoveNetwork)),
+    ("GET", "/networks", Look, View(Lists::Networks)),
+    ("GET", "/networks/", Look, View(Lists::Networks)),
+    ("POST", "/networks/create", Deploy, Placed(New::Network)),
+    ("POST", "/networks/prune", Deploy, Everywhere(Many::Prune(Prune::Networks))),
+    ("POST", "/networks/{name}/connect", Deploy, Owner(One::Connect)),
+    ("POST", "/networks/{name}/disconnect", Deploy, Owner(One::Disconnect)),
+    ("GET", "/networks/{name}", Look, Merged(Several::Network)),
+    ("DELETE", "/networks/{name}", Deploy, Everywhere(Many::RemoveNetwork)),
     //
-    ("GET", "/volumes", View(Lists::Volumes)),
-    ("POST", "/volumes/create", Everywhere(Many::CreateVolume)),
-    ("POST", "/volumes/prune", Everywhere(Many::Prune(Prune::Volumes))),
-    ("GET", "/volumes/{name}", Owner(One::Volume)),
-    ("PUT", "/volumes/{name}", Refused(Refusal::NotInCluster)),
-    ("DELETE", "/volumes/{name}", Everywhere(Many::RemoveVolume)),
+    ("GET", "/volumes", Look, View(Lists::Volumes)),
+    ("POST", "/volumes/create", Deploy, Everywhere(Many::CreateVolume)),
+    ("POST", "/volumes/prune", Deploy, Everywhere(Many::Prune(Prune::Volumes))),
+    ("GET", "/volumes/{name}", Look, Owner(One::Volume)),
+    ("PUT", "/volumes/{name}", Admin, Refused(Refusal::NotInCluster)),
+    ("DELETE", "/volumes/{name}", Deploy, Everywhere(Many::RemoveVolume)),
     //
-    ("GET", "/plugins", Merged(Several::Plugins)),
-    ("GET", "/plugins/privileges", Refused(Refusal::NotInCluster)),
-    ("POST", "/plugins/pull", Refused(Refusal::NotInCluster)),
-    ("POST", "/plugins/create", Refused(Refusal::NotInCluster)),
-    ("GET", "/plugins/{name}/json", Owner(One::Plugin)),
-    ("POST", "/plugins/{name}/enable", Refused(Refusal::NotInCluster)),
-    ("POST", "/plugins/{name}/disable", Refused(Refusal::NotInCluster)),
-    ("POST", "/plugins/{name}/push", Refused(Refusal::NotInCluster)),
-    ("POST", "/plugins/{name}/upgrade", Refused(Refusal::NotInCluster)),
-    ("POST", "/plugins/{name}/set", Refused(Refusal::NotInCluster)),
-    ("DELETE", "/plugins/{name}", Refused(Refusal::NotInCluster)),
+    ("GET", "/plugins", Look, Merged(Several::Plugins)),
+    ("GET", "/plugins/privileges", Admin, Refused(Refusal::NotInCluster)),
+    ("POST", "/plugins/pull", Admin, Refused(Refusal::NotInCluster)),
+    ("POST", "/plugins/create", Admin, Refused(Refusal::NotInCluster)),
+    ("GET", "/plugins/{name}/json", Look, Owner(One::Plugin)),
+    ("POST", "/plugins/{name}/enable", Admin, Refused(Refusal::NotInCluster)),
+    ("POST", "/plugins/{name}/disable", Admin, Refused(Refusal::NotInCluster)),
+    ("POST", "/plugins/{name}/push", Admin, Refused(Refusal::NotInCluster)),
+    ("POST", "/plugins/{name}/upgrade", Admin, Refused(Refusal::NotInCluster)),
+    ("POST", "/plugins/{name}/set", Admin, Refused(Refusal::NotInCluster)),
+    ("DELETE", "/plugins/{name}", Admin, Refused(Refusal::NotInCluster)),
     //
-    ("GET", "/swarm", Refused(Refusal::NoSwarmMode)),
-    ("GET", "/swarm/unlockkey", Refused(Refusal::NoSwarmMode)),
-    ("POST", "/swarm/init", Refused(Refusal::NotInCluster)),
-    ("POST", "/swarm/join", Refused(Refusal::NotInCluster)),
-    ("POST", "/swarm/leave", Refused(Refusal::NotInCluster)),
-    ("POST", "/swarm/update", Refused(Refusal::NotInCluster)),
-    ("POST", "/swarm/unlock", Refused(Refusal::NotInCluster)),
-    ("GET", "/nodes", Refused(Refusal::NoSwarmMode)),
-    ("GET DELETE", "/nodes/{id}", Refused(Refusal::NoSwarmMode)),
-    ("POST", "/nodes/{id}/update", Refused(Refusal::NoSwarmMode)),
-    ("GET", "/services", Refused(Refusal::NoSwarmMode)),
-    ("POST", "/services/create", Refused(Refusal::NoSwarmMode)),
-    ("GET DELETE", "/services/{id}", Refused(Refusal::NoSwarmMode)),
-    ("POST", "/services/{id}/update", Refused(Refusal::NoSwarmMode)),
-    ("GET", "/services/{id}/logs", Refused(Refusal::NoSwarmMode)),
-    ("GET", "/tasks", Refused(Refusal::NoSwarmMode)),
-    ("GET", "/tasks/{id}", Refused(Refusal::NoSwarmMode)),
-    ("GET", "/tasks/{id}/logs", Refused(Refusal::NoSwarmMode)),
-    ("GET", "/secrets", Refused(Refusal::NoSwarmMode)),
-    ("POST", "/secrets/create", Refused(Refusal::NoSwarmMode)),
-    ("GET DELETE", "/secrets/{id}", Refused(Refusal::NoSwarmMode)),
-    ("POST", "/secrets/{id}/update", Refused(Refusal::NoSwarmMode)),
-    ("GET", "/configs", Refused(Refusal::NoSwarmMode)),
-    ("POST", "/configs/create", Refused(Refusal::NoSwarmMode)),
-    ("GET DELETE", "/configs/{id}", Refused(Refusal::NoSwarmMode)),
-    ("POST", "/configs/{id}/update", Refused(Refusal::NoSwarmMode)),
+    ("GET", "/swarm", Look, Refused(Refusal::NoSwarmMode)),
+    ("GET", "/swarm/unlockkey", Admin, Refused(Refusal::NoSwarmMode)),
+    ("POST", "/swarm/init", Admin, Refused(Refusal::NotInCluster)),
+    ("POST", "/swarm/join", Admin, Refused(Refusal::NotInCluster)),
+    ("POST", "/swarm/leave", Admin, Refused(Refusal::NotInCluster)),
+    ("POST", "/swarm/update", Admin, Refused(Refusal::NotInCluster)),
+    ("POST", "/swarm/unlock", Admin, Refused(Refusal::NotInCluster)),
+    ("GET", "/nodes", Look, Refused(Refusal::NoSwarmMode)),
+    ("GET DELETE", "/nodes/{id}", Admin, Refused(Refusal::NoSwarmMode)),
+    ("POST", "/nodes/{id}/update", Admin, Refused(Refusal::NoSwarmMode)),
+    ("GET", "/services", Look, Refused(Refusal::NoSwarmMode)),
+    ("POST", "/services/create", Admin, Refused(Refusal::NoSwarmMode)),
+    ("GET DELETE", "/services/{id}", Admin, Refused(Refusal::NoSwarmMode)),
+    ("POST", "/services/{id}/update", Admin, Refused(Refusal::NoSwarmMode)),
+    ("GET", "/services/{id}/logs", Look, Refused(Refusal::NoSwarmMode)),
+    ("GET", "/tasks", Look, Refused(Refusal::NoSwarmMode)),
+    ("GET", "/tasks/{id}", Look, Refused(Refusal::NoSwarmMode)),
+    ("GET", "/tasks/{id}/logs", Look, Refused(Refusal::NoSwarmMode)),
+    ("GET", "/secrets", Look, Refused(Refusal::NoSwarmMode)),
+    ("POST", "/secrets/create", Admin, Refused(Refusal::NoSwarmMode)),
+    ("GET DELETE", "/secrets/{id}", Admin, Refused(Refusal::NoSwarmMode)),
+    ("POST", "/secrets/{id}/update", Admin, Refused(Refusal::NoSwarmMode)),
+    ("GET", "/configs", Look, Refused(Refusal::NoSwarmMode)),
+    ("POST", "/configs/create", Admin, Refused(Refusal::NoSwarmMode)),
+    ("GET DELETE", "/configs/{id}", Admin, Refused(Refusal::NoSwarmMode)),
+    ("POST", "/configs/{id}/update", Admin, Refused(Refusal::NoSwarmMode)),
     // What Docker has no word for, see `swarmd/README.md`.
-    ("GET", "/swarmd/v1/leader", Swarmd(Page::Leader)),
-    ("GET", "/swarmd/v1/status", Swarmd(Page::Status)),
-    ("GET", "/swarmd/v1/nodes", Swarmd(Page::Nodes)),
-    ("GET", "/swarmd/v1/nodes/{node}", Swarmd(Page::Node)),
-    ("DELETE", "/swarmd/v1/nodes/{node}", Swarmd(Page::NodeRemove)),
-    ("POST", "/swarmd/v1/nodes/{node}/labels", Swarmd(Page::Labels)),
-    ("POST", "/swarmd/v1/nodes/{node}/pause", Swarmd(Page::Pause)),
-    ("POST", "/swarmd/v1/nodes/{node}/resume", Swarmd(Page::Resume)),
-    ("POST", "/swarmd/v1/nodes/{node}/drain", Swarmd(Page::Drain)),
-    ("POST", "/swarmd/v1/rebalance", Swarmd(Page::Rebalance)),
-    ("GET", "/swarmd/v1/containers/{name}/explain", Swarmd(Page::Explain)),
-    ("POST", "/swarmd/v1/plan", Swarmd(Page::Plan)),
+    ("GET", "/swarmd/v1/leader", Look, Swarmd(Page::Leader)),
+    ("GET", "/swarmd/v1/status", Look, Swarmd(Page::Status)),
+    ("GET", "/swarmd/v1/nodes", Look, Swarmd(Page::Nodes)),
+    ("GET", "/swarmd/v1/nodes/{node}", Look, Swarmd(Page::Node)),
+    ("DELETE", "/swarmd/v1/nodes/{node}", Admin, Swarmd(Page::NodeRemove)),
+    ("POST", "/swarmd/v1/nodes/{node}/labels", Admin, Swarmd(Page::Labels)),
+    ("POST", "/swarmd/v1/nodes/{node}/pause", Admin, Swarmd(Page::Pause)),
+    ("POST", "/swarmd/v1/nodes/{node}/resume", Admin, Swarmd(Page::Resume)),
+    ("POST", "/swarmd/v1/nodes/{node}/drain", Admin, Swarmd(Page::Drain)),
+    ("POST", "/swarmd/v1/rebalance", Admin, Swarmd(Page::Rebalance)),
+    ("GET", "/swarmd/v1/containers/{name}/explain", Look, Swarmd(Page::Explain)),
+    ("POST", "/swarmd/v1/plan", Deploy, Swarmd(Page::Plan)),
+    ("POST", "/swarmd/v1/join", Token, Swarmd(Page::Join)),
+    ("POST", "/swarmd/v1/renew", Member, Swarmd(Page::Renew)),
+    ("GET", "/swarmd/v1/trust", Member, Swarmd(Page::Trust)),
+    ("POST", "/swarmd/v1/authority", Member, Swarmd(Page::Authority)),
+    ("GET", "/swarmd/v1/tokens", Admin, Swarmd(Page::Tokens)),
+    ("POST", "/swarmd/v1/tokens", Admin, Swarmd(Page::NewToken)),
+    ("DELETE", "/swarmd/v1/tokens/{id}", Admin, Swarmd(Page::RevokeToken)),
+    ("GET", "/swarmd/v1/pki", Admin, Swarmd(Page::Pki)),
+    ("POST", "/swarmd/v1/pki/rotate", Admin, Swarmd(Page::Rotate)),
+    ("POST", "/swarmd/v1/pki/finish", Admin, Swarmd(Page::Finish)),
+    ("POST", "/swarmd/v1/pki/revoke", Admin, Swarmd(Page::Revoke)),
     // The hosted token registry: it knows its methods itself.
-    ("*", "/clusters", Here(Manager::Registry)),
-    ("*", "/clusters/{id}", Here(Manager::Registry)),
-    ("*", "/v1/clusters", Here(Manager::Registry)),
-    ("*", "/v1/clusters/{id}", Here(Manager::Registry)),
+    ("*", "/clusters", Token, Here(Manager::Registry)),
+    ("*", "/clusters/{id}", Token, Here(Manager::Registry)),
+    ("*", "/v1/clusters", Token, Here(Manager::Registry)),
+    ("*", "/v1/clusters/{id}", Token, Here(Manager::Registry)),
 ];
 
 /// A line of the table that fits a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
+    /// Who may use it.
+    pub class: Class,
     /// How it is answered.
     pub answer: Answer,
     /// What stands for `{name}`, or else for `{id}`.
@@ -335,9 +181,9 @@ pub struct Route {
 /// The line for a method and the decoded segments behind the version. `None`: there is no such page.
 pub fn find(method: &Method, path: &[String]) -> Option<Route> {
     let methods = |line: &&Line| line.0 == "*" || line.0.split(' ').any(|m| m == method.as_str());
-    TABLE.iter().filter(methods).find_map(|(_, pattern, answer)| {
+    TABLE.iter().filter(methods).find_map(|(_, pattern, class, answer)| {
         let (name, action) = fit(pattern, path)?;
-        Some(Route { answer: *answer, name, action: action.join("/") })
+        Some(Route { class: *class, answer: *answer, name, action: action.join("/") })
     })
 }
 

@@ -143,16 +143,16 @@ fn every_route_of_the_engine_api_is_decided_by_its_own_line() {
     for (method, pattern) in engine_api() {
         let path = pattern.replace("{name}", "some").replace("{id}", "thing");
         let line =
-            TABLE.iter().find(|(methods, p, _)| methods.split(' ').any(|m| m == method) && *p == pattern);
+            TABLE.iter().find(|(methods, p, _, _)| methods.split(' ').any(|m| m == method) && *p == pattern);
         let found = route(method, &path).map(|r| r.answer);
         assert!(line.is_some(), "no line for {method} {pattern}");
-        assert_eq!(found, line.map(|l| l.2), "{method} {path} falls to another line");
+        assert_eq!(found, line.map(|l| l.3), "{method} {path} falls to another line");
     }
 }
 
 #[test]
 fn every_line_is_a_route_of_the_engine_api_or_named_as_ours() {
-    for (methods, pattern, _) in TABLE {
+    for (methods, pattern, _, _) in TABLE {
         for method in methods.split(' ') {
             let known = engine_api().any(|(m, p)| m == method && p == *pattern);
             let ours = OURS.contains(pattern) || pattern.starts_with("/swarmd/v1/");
@@ -162,10 +162,10 @@ fn every_line_is_a_route_of_the_engine_api_or_named_as_ours() {
 }
 
 #[test]
-fn strangers_reach_the_registry_and_nothing_else() {
-    for (_, pattern, answer) in TABLE {
+fn strangers_reach_the_registry_and_joining_and_nothing_else() {
+    for (_, pattern, class, _) in TABLE {
         let registry = pattern.trim_start_matches("/v1").starts_with("/clusters");
-        assert_eq!(answer.takes_strangers(), registry, "{pattern}");
+        assert_eq!(class.takes_strangers(), registry || *pattern == "/swarmd/v1/join", "{pattern}");
     }
 }
 
@@ -262,4 +262,27 @@ fn an_encoded_slash_is_part_of_a_name_and_leads_nowhere_else() {
             assert_eq!(answer([kind, name, "json"]), None, "{kind} {name}");
         }
     }
+}
+
+/// Who may use what, as people read it. `tests/cluster/access` holds it against the program.
+const ROLES: &str = include_str!("../../tests/cluster/access/roles.txt");
+
+#[test]
+fn every_line_stands_in_the_table_of_roles_once() {
+    let mut listed: Vec<(&str, &str)> = ROLES
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            assert!(words.len() == 6 && words[2..].iter().all(|w| matches!(*w, "yes" | "-")), "{line}");
+            (words[0], words[1])
+        })
+        .collect();
+    let mut lines: Vec<(&str, &str)> = TABLE
+        .iter()
+        .flat_map(|(methods, pattern, _, _)| methods.split(' ').map(move |method| (method, *pattern)))
+        .collect();
+    listed.sort_unstable();
+    lines.sort_unstable();
+    assert_eq!(listed, lines);
 }

@@ -71,6 +71,7 @@ pub static KEYS: &[Key] = &[
     key!("tls.tlscacert", "--tlscacert", RESTART, tls.tlscacert, file, path),
     key!("tls.tlscert", "--tlscert", RESTART, tls.tlscert, file, path),
     key!("tls.tlskey", "--tlskey", RESTART, tls.tlskey, file, path),
+    key!("tls.strict", "--tls-strict", RESTART, tls.strict, Value::boolean, plain),
     key!("tls.client.cert", "--tls-client-cert", RESTART, tls.client.cert, file, path),
     key!("tls.client.key", "--tls-client-key", RESTART, tls.client.key, file, path),
     key!("pki.enabled", "pki.enabled", RESTART, pki.enabled, Value::boolean, plain),
@@ -215,6 +216,53 @@ pub static KEYS: &[Key] = &[
     ),
     key!("manager.socket-group", "--socket-group", RESTART, manager.socket_group, Value::optional, text),
     key!("manager.node-prefix", "--node-prefix", LIVE, manager.node_prefix, Value::boolean, plain),
+    key!("access.reader-logs", "access.reader-logs", LIVE, access.reader_logs, Value::boolean, plain),
+    key!("access.deployer-allow", "access.deployer-allow", LIVE, access.deployer_allow, leaves, words),
+    key!(
+        "access.deployer-binds",
+        "access.deployer-binds",
+        RESTART,
+        access.deployer_binds,
+        directories,
+        paths
+    ),
+    key!("limits.connections", "limits.connections", RESTART, limits.connections, count, plain),
+    key!(
+        "limits.connections-per-client",
+        "limits.connections-per-client",
+        RESTART,
+        limits.connections_per_client,
+        count,
+        plain
+    ),
+    key!("limits.header-bytes", "limits.header-bytes", RESTART, limits.header_bytes, header_bytes, plain),
+    key!("limits.headers", "limits.headers", RESTART, limits.headers, count, plain),
+    key!("limits.handshakes", "limits.handshakes", RESTART, limits.handshakes, count, plain),
+    key!(
+        "limits.handshake-timeout",
+        "limits.handshake-timeout",
+        RESTART,
+        limits.handshake_timeout,
+        |v: &Value| v.duration(SECOND, "{name} should be at least one second"),
+        span
+    ),
+    key!(
+        "limits.requests-per-second",
+        "limits.requests-per-second",
+        RESTART,
+        limits.requests_per_second,
+        count,
+        plain
+    ),
+    key!("limits.burst", "limits.burst", RESTART, limits.burst, count, plain),
+    key!(
+        "limits.strangers-per-second",
+        "limits.strangers-per-second",
+        RESTART,
+        limits.strangers_per_second,
+        count,
+        plain
+    ),
 ];
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Each key is described once, in `keys`. The file format is in `file`, the layers in `overlay`, rules across
 //! fields in `check`; `load` puts them together. Everything behind this module sees only `Config`: no option is "maybe set twice" from here on.
 
+pub mod access;
 pub mod check;
 pub mod exposure;
 pub mod file;
@@ -29,6 +30,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use access::{Access, Leave, Limits};
 pub use pki::Pki;
 
 /// What this process does.
@@ -77,6 +79,10 @@ pub struct Config {
     pub tls: Tls,
     /// `[pki]`
     pub pki: Pki,
+    /// `[access]`
+    pub access: Access,
+    /// `[limits]`
+    pub limits: Limits,
 }
 
 /// `[log]`
@@ -245,6 +251,8 @@ pub struct Tls {
     pub tlscert: Option<PathBuf>,
     /// Private key.
     pub tlskey: Option<PathBuf>,
+    /// With `tlsverify`: who shows no certificate is refused in the handshake, the registry of tokens included.
+    pub strict: bool,
     /// `[tls.client]`: what is shown to engines, registries and other managers, if not the pair above.
     pub client: ClientPair,
 }
@@ -330,6 +338,8 @@ impl Default for Config {
             advertise: Advertise::default(),
             tls: Tls::default(),
             pki: Pki::default(),
+            access: Access::default(),
+            limits: Limits::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::names::Named;
 use super::units::format_duration;
 use super::value::{Bad, Value, quoted, quoted_list};
-use super::{Filter, Level, Listen};
+use super::{Filter, Leave, Level, Listen};
 
 pub(super) fn level(value: &Value) -> Result<Level, Bad> {
     let folded = Value::Text(value.text()?.to_lowercase());
@@ -53,6 +53,40 @@ pub(super) fn overcommit(value: &Value) -> Result<f64, Bad> {
 pub(super) fn filters(value: &Value) -> Result<Vec<Filter>, Bad> {
     let names = value.list()?;
     names.iter().map(|name| Value::from(name.as_str()).named("filter not supported")).collect()
+}
+
+pub(super) fn leaves(value: &Value) -> Result<Vec<Leave>, Bad> {
+    let names = value.list()?;
+    names.iter().map(|name| Value::from(name.as_str()).named("{name} does not know \"{value}\"")).collect()
+}
+
+/// Absolute, and as plain as the paths that are compared with them.
+pub(super) fn directories(value: &Value) -> Result<Vec<PathBuf>, Bad> {
+    let plain = |path: String| match path.starts_with('/') && !path.split('/').any(|part| part == "..") {
+        true => Ok(PathBuf::from(path)),
+        false => Err(Bad::new(format!("{{name}} must name absolute directories without .., not {path:?}"))),
+    };
+    value.list()?.into_iter().map(plain).collect()
+}
+
+pub(super) fn paths(value: &[PathBuf]) -> Option<String> {
+    Some(quoted_list(value.iter().map(|path| path.to_string_lossy().into_owned())))
+}
+
+/// A limit of nothing would shut everybody out.
+pub(super) fn count(value: &Value) -> Result<u32, Bad> {
+    let count = value.integer()?;
+    let small = u32::try_from(count).ok().filter(|count| (1..=1_000_000).contains(count));
+    small.ok_or_else(|| Bad::new(format!("{{name}} must be a number from 1 to 1000000, not {count}")))
+}
+
+/// What the server can be told: its buffer holds at least this much.
+pub(super) fn header_bytes(value: &Value) -> Result<u32, Bad> {
+    let bytes = count(value)?;
+    match bytes >= 8192 {
+        true => Ok(bytes),
+        false => Err(Bad::new(format!("{{name}} must be at least 8192, not {bytes}"))),
+    }
 }
 
 pub(super) fn hosts(value: &Value) -> Result<Vec<Listen>, Bad> {

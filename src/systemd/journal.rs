@@ -74,6 +74,8 @@ fn filter(level: Level) -> Targets {
         .with_default(ours.min(LevelFilter::WARN))
         .with_target("zookeeper_client", LevelFilter::ERROR)
         .with_target(env!("CARGO_PKG_NAME"), ours)
+        // Who did what is on record whatever the level is.
+        .with_target("swarmd::audit", ours.max(LevelFilter::INFO))
 }
 
 fn detect() -> Output {
@@ -190,6 +192,7 @@ mod tests {
             (Level::Error, "hyper", Tracing::WARN, false),
             (Level::Debug, "zookeeper_client::session", Tracing::WARN, false),
             (Level::Error, "swarmd", Tracing::ERROR, true),
+            (Level::Error, "swarmd::audit", Tracing::INFO, true),
         ] {
             assert_eq!(filter(level).would_enable(target, &at), shown, "{level:?} {target} {at}");
         }

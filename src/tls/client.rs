@@ -18,8 +18,10 @@ use tokio_rustls::client::TlsStream;
 
 use crate::config::Tls;
 use crate::error::{Error, Kind, Result};
+use crate::tls::floor::Floor;
 use crate::tls::fresh::Fresh;
-use crate::tls::pem;
+use crate::tls::pki::pin::Pin;
+use crate::tls::{pem, pinned};
 
 /// What it takes to open TLS connections. Cheap to clone. Changed files are used from the next connection on.
 #[derive(Clone)]
@@ -41,6 +43,15 @@ impl ClientTls {
     /// Trusts the certificates in `ca` only, and presents `cert`.
     pub fn verified(ca: &Path, cert: &Path, key: &Path) -> Result<ClientTls> {
         ClientTls::open(Recipe { trust: Trust::Named(ca.into()), own: Some((cert.into(), key.into())) })
+    }
+
+    /// Trusts a manager whose CA has this pin, and presents nothing: for joining.
+    ///
+    /// # Errors
+    /// `Kind::Internal`, when rustls cannot be set up.
+    pub fn pinned(pin: &Pin) -> Result<ClientTls> {
+        let pin = pin.clone();
+        Fresh::new(Vec::new(), move || pinned::connector(&pin)).map(|fresh| ClientTls(Arc::new(fresh)))
     }
 
     fn trusting(tls: &Tls, verified: impl Fn(PathBuf) -> Trust) -> Result<Option<ClientTls>> {
@@ -96,7 +107,8 @@ impl Recipe {
 
     fn connector(&self) -> Result<TlsConnector> {
         let lenient = |roots| Arc::new(Lenient { provider: ring::default_provider(), roots });
-        let builder = builder()?;
+        let own = self.own.as_ref().map(|(cert, _)| pem::certificates(cert)).transpose()?;
+        let builder = builder(Floor::of(own.as_deref().unwrap_or_default()))?;
         let builder = match &self.trust {
             Trust::Named(ca) => builder.with_root_certificates(pem::roots(ca)?),
             Trust::Unnamed(ca) => {
@@ -104,10 +116,10 @@ impl Recipe {
             }
             Trust::Anyone => builder.dangerous().with_custom_certificate_verifier(lenient(None)),
         };
-        let config = match &self.own {
+        let config = match self.own.as_ref().zip(own) {
             None => builder.with_no_client_auth(),
-            Some((cert, key)) => {
-                let (chain, key) = (pem::certificates(cert)?, pem::private_key(key)?);
+            Some(((cert, key), chain)) => {
+                let key = pem::private_key(key)?;
                 builder.with_client_auth_cert(chain, key).map_err(|e| {
                     Error::us(Kind::Config, format!("cannot use {} with its key: {e}", cert.display()))
                 })?
@@ -117,8 +129,8 @@ impl Recipe {
     }
 }
 
-fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>> {
-    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+fn builder(time: Arc<Floor>) -> Result<ConfigBuilder<ClientConfig, WantsVerifier>> {
+    ClientConfig::builder_with_details(Arc::new(ring::default_provider()), time)
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::us(Kind::Internal, e.to_string()))
 }

@@ -2,12 +2,14 @@
 //! `server`). The files are the administrator's, or the cluster's own (`pki`), which say who their owner is (`identity`).
 
 pub mod client;
+pub mod floor;
 pub mod fresh;
 pub mod gate;
 pub mod identity;
 pub mod inspect;
 pub mod lint;
 pub mod pem;
+mod pinned;
 pub mod pki;
 pub mod refusal;
 pub mod server;

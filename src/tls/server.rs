@@ -14,6 +14,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::config::Tls;
 use crate::error::{Error, Kind, Result};
+use crate::tls::floor::Floor;
 use crate::tls::fresh::Fresh;
 use crate::tls::pem;
 
@@ -36,7 +37,7 @@ impl Acceptor {
 ///
 /// With `tlsverify` clients are asked for a certificate. One that is not of `tlscacert` ends the handshake; none at all
 /// does not, since agents that have only a token must reach the registry: what such a client may ask for is decided
-/// per request (`api`).
+/// per request (`api`). With `strict` it does, too.
 pub fn acceptor(tls: &Tls) -> Result<Option<Acceptor>> {
     if !tls.enabled() {
         return Ok(None);
@@ -49,22 +50,22 @@ pub fn acceptor(tls: &Tls) -> Result<Option<Acceptor>> {
         return Err(Error::us(Kind::Config, "--tlscacert must be provided when using --tlsverify"));
     }
     let files = [Some(cert.clone()), Some(key.clone()), ca.clone()].into_iter().flatten().collect();
-    let fresh = Fresh::new(files, move || accepting(ca.as_deref(), &cert, &key))?;
+    let strict = tls.strict;
+    let fresh = Fresh::new(files, move || accepting(ca.as_deref(), strict, &cert, &key))?;
     Ok(Some(Acceptor::new(fresh)))
 }
 
-fn accepting(ca: Option<&Path>, cert: &Path, key: &Path) -> Result<TlsAcceptor> {
+fn accepting(ca: Option<&Path>, strict: bool, cert: &Path, key: &Path) -> Result<TlsAcceptor> {
     let verifier = match ca {
         Some(ca) => {
             let roots = Arc::new(pem::roots(ca)?);
-            let builder =
+            let asked =
                 WebPkiClientVerifier::builder_with_provider(roots, Arc::new(ring::default_provider()));
-            Some(
-                builder
-                    .allow_unauthenticated()
-                    .build()
-                    .map_err(|e| Error::us(Kind::Config, format!("cannot use {}: {e}", ca.display())))?,
-            )
+            let asked = if strict { asked } else { asked.allow_unauthenticated() };
+            let verifier = asked
+                .build()
+                .map_err(|e| Error::us(Kind::Config, format!("cannot use {}: {e}", ca.display())))?;
+            Some(verifier)
         }
         None => None,
     };
@@ -79,7 +80,8 @@ pub(super) fn serving(
     cert: &Path,
     key: &Path,
 ) -> Result<ServerConfig> {
-    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let chain = pem::certificates(cert)?;
+    let builder = ServerConfig::builder_with_details(Arc::new(ring::default_provider()), Floor::of(&chain))
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::us(Kind::Internal, e.to_string()))?;
     let builder = match verifier {
@@ -87,7 +89,7 @@ pub(super) fn serving(
         None => builder.with_no_client_auth(),
     };
     let mut config = builder
-        .with_single_cert(pem::certificates(cert)?, pem::private_key(key)?)
+        .with_single_cert(chain, pem::private_key(key)?)
         .map_err(|e| Error::us(Kind::Config, format!("cannot use {} with its key: {e}", cert.display())))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
@@ -116,5 +118,14 @@ mod tests {
         assert!(met(&ours, client(&ours.tls())).await.unwrap());
         assert!(!met(&ours, client(&stranger)).await.unwrap());
         assert!(met(&ours, client(&others.tls())).await.is_err());
+    }
+    #[tokio::test]
+    async fn strictly_none_at_all_is_one_of_another_authority() {
+        let ours = Authority::new();
+        let strict = Tls { strict: true, ..ours.tls() };
+        let stranger = Tls { tlscert: None, tlskey: None, ..ours.tls() };
+        let client = |tls: &Tls| ClientTls::from_config(tls).unwrap().unwrap();
+        assert!(ours.meet_as(&strict, &client(&ours.tls())).await.1.is_ok());
+        assert!(ours.meet_as(&strict, &client(&stranger)).await.1.is_err());
     }
 }

@@ -8,6 +8,7 @@ mod explain;
 pub mod log;
 pub mod moving;
 mod nodes;
+mod pki;
 mod plan;
 pub mod progress;
 mod status;
@@ -42,6 +43,39 @@ pub enum Page {
     Explain,
     Plan,
     Status,
+    Join,
+    Renew,
+    Trust,
+    Authority,
+    Tokens,
+    NewToken,
+    RevokeToken,
+    Pki,
+    Rotate,
+    Finish,
+    Revoke,
+}
+
+impl Page {
+    /// Whether it is about certificates: any manager answers that, and asks the one with the CA if it must.
+    pub fn is_pki(self) -> bool {
+        use Page::{
+            Authority, Finish, Join, NewToken, Pki, Renew, Revoke, RevokeToken, Rotate, Tokens, Trust,
+        };
+        matches!(
+            self,
+            Join | Renew
+                | Trust
+                | Authority
+                | Tokens
+                | NewToken
+                | RevokeToken
+                | Pki
+                | Rotate
+                | Finish
+                | Revoke
+        )
+    }
 }
 
 impl Api {
@@ -61,6 +95,7 @@ impl Api {
             Page::Explain => Ok(answer(&self.explain(name).await?)),
             Page::Status => Ok(answer(&self.tell_status())),
             Page::Plan => Ok(answer(&self.plan(read(&body)?).await?)),
+            _ => self.pki(page, &call, name, &body).await,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! During a rotation there are two CAs: the new one signs, both are trusted, and what the new one signs is sent with
 //! its certificate by the old one, so that also those who do not know it yet take it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use rustls::pki_types::CertificateDer;
 use crate::error::{Error, Kind, Result};
 use crate::tls::identity::{Identity, Role, Who};
 use crate::tls::pem;
-use crate::tls::pki::book::{Book, Record};
+use crate::tls::pki::book::{Book, Record, Revocation};
 use crate::tls::pki::issue::{self, Leaf};
 use crate::tls::pki::pin::{JoinToken, Joins, Pin, base32};
 use crate::tls::pki::tokens::{Token, Tokens, hash_of};
@@ -90,7 +91,7 @@ impl Authority {
     pub fn create(files: &Files, life: Duration, now: i64) -> Result<Authority> {
         files.make_directory()?;
         let key = KeyPair::generate().map_err(|e| failed("make a key", e))?;
-        let root = issue::root(&key, now)?;
+        let root = issue::root(&key, &issue::new_name()?, now)?;
         Files::write(&files.bundle(), &root.pem())?;
         // Last, since with it there is a CA.
         Files::write(&files.ca_key(), &key.serialize_pem())?;
@@ -255,6 +256,11 @@ impl Authority {
     /// Certificates that may be in use, the oldest first.
     pub fn issued(&self) -> Vec<Record> {
         self.state().book.issued.clone()
+    }
+
+    /// Certificates that count no more, by serial number.
+    pub fn revoked(&self) -> BTreeMap<String, Revocation> {
+        self.state().book.revoked.clone()
     }
 
     /// The trusted CAs, PEM.

@@ -29,9 +29,14 @@ pub struct Leaf {
     pub life: Duration,
 }
 
+/// A name for a new CA: no two are called the same.
+pub fn new_name() -> Result<String> {
+    Ok(format!("swarmd CA {}", hex(&random::<4>()?)))
+}
+
 /// A CA's own certificate, self-signed. `now` in seconds since the epoch.
-pub fn root(key: &KeyPair, now: i64) -> Result<Certificate> {
-    let params = authority(&format!("swarmd CA {}", hex(&random::<4>()?)), 1, now)?;
+pub fn root(key: &KeyPair, name: &str, now: i64) -> Result<Certificate> {
+    let params = authority(name, 1, now)?;
     params.self_signed(key).map_err(|e| failed("make a CA", e))
 }
 

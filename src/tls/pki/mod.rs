@@ -20,6 +20,7 @@ pub mod pin;
 pub mod policy;
 pub mod request;
 pub mod revoked;
+pub mod rotation;
 pub mod tokens;
 
 #[cfg(test)]

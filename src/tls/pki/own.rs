@@ -43,7 +43,14 @@ pub fn now(files: &Files) -> Result<i64> {
 /// A machine that has not joined yet, files that cannot be read, certificates that have expired.
 pub fn prepare(config: &Config, machine: &Machine) -> Result<Option<Authority>> {
     let files = Files::below(&config.pki_dir());
-    let now = now(&files)?;
+    let (clock, now) = (clock::unix_seconds(), now(&files)?);
+    if now > clock {
+        let (here, there) = (clock::rfc3339(clock), clock::rfc3339(now));
+        tracing::warn!(
+            "the clock of this machine is behind ({here}): certificates are judged by the time of our own ({there}) until \
+             it is set"
+        );
+    }
     let life = config.pki.lifetime;
     let authority = if Authority::is_here(&files) {
         Some(Authority::open(&files, life, now)?)

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::tls::fresh::Fresh;
 use crate::tls::pki::book::Revocation;
-use crate::tls::pki::{Files, damaged};
+use crate::tls::pki::{Files, damaged, failed};
 
 /// What is in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,18 @@ impl Revoked {
     pub fn list(&self) -> Arc<Listed> {
         self.0.get()
     }
+}
+
+/// Takes over the list of the manager with the CA, if it is another than before.
+///
+/// # Errors
+/// Those of the disk.
+pub fn write(files: &Files, listed: &Listed) -> Result<()> {
+    if read(&files.revoked())? == *listed {
+        return Ok(());
+    }
+    let text = serde_json::to_string_pretty(listed).map_err(|e| failed("write JSON", e))?;
+    Files::write(&files.revoked(), &text)
 }
 
 /// The file's content.

@@ -1,0 +1,162 @@
+//! Joining, renewing, and what an admin does with the CA: the pages in front of `enroll`.
+//!
+//! The class of a route says who gets here. A manager without the CA passes the errand on to the one that has it, for
+//! whom it let in.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use hyper::header::AUTHORIZATION;
+use hyper::{Response, StatusCode};
+use serde_json::Value;
+
+use crate::access::Standing;
+use crate::api::call::{Call, Peer};
+use crate::api::swarmd::{Page, read};
+use crate::api::{Api, error};
+use crate::clock;
+use crate::docker::endpoint::Endpoint;
+use crate::docker::http::Body;
+use crate::enroll::talk::{Minted, Request, SCHEME};
+use crate::enroll::{Errand, ask};
+use crate::error::{Error, Kind, Result};
+use crate::tls::ClientTls;
+use crate::tls::identity::{Identity, Who};
+use crate::tls::pki::own;
+
+impl Api {
+    /// Answers a page about certificates; `name` is what its path names.
+    pub(super) async fn pki(
+        &self,
+        page: Page,
+        call: &Call,
+        name: &str,
+        body: &Bytes,
+    ) -> Result<Response<Body>> {
+        if !self.config().has_pki() {
+            return Err(Error::us(Kind::Unsupported, "this manager has no certificates of its own to give")
+                .advise("set [pki] enabled = true in its configuration, and no files in [tls]"));
+        }
+        let (errand, adds) = match page {
+            Page::Join => (self.joining(call, read(body)?)?, true),
+            Page::Renew => (self.renewing(call, read(body)?)?, true),
+            Page::Trust => (Errand::Trust, false),
+            Page::Authority => (self.from_manager(call, body)?, false),
+            Page::Tokens => (Errand::Tokens, false),
+            Page::NewToken => (Errand::NewToken(read(body)?), false),
+            Page::RevokeToken => (Errand::RevokeToken { id: name.to_string() }, false),
+            Page::Rotate => (Errand::Rotate, false),
+            Page::Finish => (Errand::Finish(read(body)?), false),
+            Page::Revoke => (Errand::Revoke(read(body)?), false),
+            _ => (Errand::Standing, false),
+        };
+        let mut value = self.run(errand).await?;
+        if adds {
+            value["discovery"] = self.config().discovery.url.clone().unwrap_or_default().into();
+        }
+        if page == Page::NewToken {
+            value["manager"] = self.reached_at().into();
+            // Whoever makes a token may read it: its secret is shown this once.
+            debug_assert!(serde_json::from_value::<Minted>(value.clone()).is_ok());
+        }
+        Ok(error::json(StatusCode::OK, &value))
+    }
+
+    /// Carries an errand out: here, or where the CA is.
+    pub async fn run(&self, errand: Errand) -> Result<Value> {
+        let Some(authority) = self.authority.clone() else { return self.pass_to_authority(&errand).await };
+        let now = own::now(authority.files())?;
+        let done = tokio::task::spawn_blocking(move || errand.carry_out(&authority, now)).await;
+        done.unwrap_or_else(|e| Err(Error::us(Kind::Internal, e.to_string())))
+    }
+
+    async fn pass_to_authority(&self, errand: &Errand) -> Result<Value> {
+        let mut failed = Error::us(Kind::Unavailable, "this manager does not know the one that has the CA")
+            .advise("set [pki] managers = [\"HOST:3376\"] to where that is");
+        let Some(tls) = ClientTls::from_config(&self.config().tls)? else { return Err(failed) };
+        for manager in &self.config().pki.managers {
+            match ask::errand(&Endpoint::parse(manager)?, &tls, errand).await {
+                Ok(value) => return Ok(value),
+                // It was asked, and that is its answer.
+                Err(e) if matches!(e.kind, Kind::Status(_)) => return Err(e),
+                Err(e) => failed = Error::us(Kind::Unavailable, format!("the manager with the CA: {e}")),
+            }
+        }
+        Err(failed)
+    }
+
+    /// Somebody who shows a join token.
+    fn joining(&self, call: &Call, request: Request) -> Result<Errand> {
+        self.not_too_often(call)?;
+        let shown = call.header(AUTHORIZATION.as_str()).and_then(|text| text.strip_prefix(SCHEME));
+        let parts: Vec<&str> = shown.unwrap_or_default().splitn(3, '-').collect();
+        let [joins, id, secret] = parts.as_slice() else {
+            let status = Kind::Status(StatusCode::UNAUTHORIZED.as_u16());
+            return Err(Error::client(status, "joining takes a join token")
+                .advise("`swarmd join-token agent` on the manager prints the whole line"));
+        };
+        let (joins, id, secret) = ((*joins).to_string(), (*id).to_string(), (*secret).to_string());
+        Ok(Errand::Join { joins, id, secret, peer: address(call), request })
+    }
+
+    /// A member, by the certificate that it shows.
+    fn renewing(&self, call: &Call, request: Request) -> Result<Errand> {
+        self.not_too_often(call)?;
+        let kind = match call.caller.standing {
+            Standing::Agent => Who::Agent,
+            Standing::Manager => Who::Manager,
+            _ => return Err(members_only()),
+        };
+        let (name, serial) = (call.caller.name.clone(), call.caller.serial.clone().unwrap_or_default());
+        Ok(Errand::renewal(&Identity { kind, name, serial }, address(call), request))
+    }
+
+    /// What another manager passes on.
+    fn from_manager(&self, call: &Call, body: &Bytes) -> Result<Errand> {
+        // It would come back to us.
+        if call.caller.standing != Standing::Manager || self.authority.is_none() {
+            return Err(members_only());
+        }
+        serde_json::from_slice(body).map_err(|e| Error::client(Kind::Invalid, format!("no errand: {e}")))
+    }
+
+    fn not_too_often(&self, call: &Call) -> Result<()> {
+        let Some(from) = address(call) else { return Ok(()) };
+        let mut seen = self.joining.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match seen.admit(from, clock::since_boot().as_secs()) {
+            true => Ok(()),
+            false => {
+                let status = Kind::Status(StatusCode::TOO_MANY_REQUESTS.as_u16());
+                Err(Error::client(status, "too many attempts from this address").advise("wait a minute"))
+            }
+        }
+    }
+
+    /// Where others reach this manager, for people to paste.
+    fn reached_at(&self) -> String {
+        if let Some(address) = &self.config().manager.advertise {
+            return address.clone();
+        }
+        if let Some(address) = self.about.lan.borrow().addresses.first() {
+            return address.to_string();
+        }
+        let exposed = self.about.listeners.iter().filter_map(|l| l.strip_prefix("tcp://")?.rsplit_once(':'));
+        let (host, port) = exposed.last().unwrap_or(("", "3376"));
+        match host {
+            "" | "0.0.0.0" | "[::]" => format!("{}:{port}", self.host.name),
+            host => format!("{host}:{port}"),
+        }
+    }
+}
+
+/// Where a call comes from; `None` from this machine's socket.
+fn address(call: &Call) -> Option<IpAddr> {
+    match call.peer {
+        Peer::Tcp(address) | Peer::Stranger(address) => Some(address.ip()),
+        Peer::Unix | Peer::Behind(_) => None,
+    }
+}
+
+fn members_only() -> Error {
+    Error::client(Kind::Status(StatusCode::FORBIDDEN.as_u16()), "that is between the members of the cluster")
+}

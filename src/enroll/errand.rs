@@ -1,0 +1,193 @@
+//! What is done with the CA, as a value: a manager that has it carries it out, any other passes it on to that one.
+//!
+//! Whether somebody may have it done is decided before, where the call came in.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::enroll::talk::{Finish, MemberLine, Membership, Minted, NewToken, Request, Revoke, Revoked};
+use crate::enroll::talk::{Standing, TokenLine, Trust};
+use crate::error::{Error, Kind, Result};
+use crate::tls::identity::{Identity, Role, Who};
+use crate::tls::pki::authority::{Applicant, Authority, Issued};
+use crate::tls::pki::pin::Joins;
+
+/// One errand.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(tag = "errand", rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "each is a page of the API, described there")]
+pub enum Errand {
+    Join {
+        joins: String,
+        id: String,
+        secret: String,
+        peer: Option<IpAddr>,
+        request: Request,
+    },
+    Renew {
+        kind: String,
+        name: String,
+        serial: String,
+        peer: Option<IpAddr>,
+        request: Request,
+    },
+    Trust,
+    Tokens,
+    NewToken(NewToken),
+    RevokeToken {
+        id: String,
+    },
+    Standing,
+    Rotate,
+    Finish(Finish),
+    Revoke(Revoke),
+    /// A user's certificate; `life` in seconds.
+    IssueUser {
+        csr: String,
+        name: String,
+        role: String,
+        life: u64,
+    },
+}
+
+impl Errand {
+    /// A renewal for this member.
+    pub fn renewal(owner: &Identity, peer: Option<IpAddr>, request: Request) -> Errand {
+        let kind = owner.kind.unit().unwrap_or_default().to_string();
+        Errand::Renew { kind, name: owner.name.clone(), serial: owner.serial.clone(), peer, request }
+    }
+
+    /// Carries it out. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Those of the CA.
+    pub fn carry_out(self, authority: &Authority, now: i64) -> Result<Value> {
+        match self {
+            Errand::Join { joins, id, secret, peer, request } => {
+                let joins = joins_of(&joins)?;
+                let issued = authority.join(&id, &secret, joins, &applicant(&request, peer), now)?;
+                tracing::info!(PEER = ?peer, "{} joined: {}", issued.identity, request.hostname);
+                answer(&membership(issued, now))
+            }
+            Errand::Renew { kind, name, serial, peer, request } => {
+                let owner = Identity { kind: joins_of(&kind)?.who(), name, serial };
+                let issued = authority.renew(&owner, &applicant(&request, peer), now)?;
+                tracing::info!(PEER = ?peer, "{} has a new certificate for {}", issued.identity, issued.hosts.join(", "));
+                answer(&membership(issued, now))
+            }
+            Errand::Trust => answer(&trust(authority)),
+            Errand::Tokens => answer(&tokens(authority)),
+            Errand::NewToken(wanted) => answer(&new_token(authority, &wanted, now)?),
+            Errand::RevokeToken { id } => authority.revoke_token(&id).and_then(|()| answer(&id)),
+            Errand::Standing => answer(&standing(authority, now)),
+            Errand::Rotate => {
+                authority.rotate(now)?;
+                tracing::info!("a new CA signs from now on; all members renew their certificates");
+                answer(&standing(authority, now))
+            }
+            Errand::Finish(Finish { force }) => {
+                if authority.finish(force, now)? {
+                    tracing::info!("the old CA is trusted no more");
+                }
+                answer(&standing(authority, now))
+            }
+            Errand::Revoke(Revoke { kind, name }) => {
+                let certificates = authority.revoke(&kind, &name)?;
+                tracing::info!("{kind} {name}: {certificates} certificates revoked");
+                answer(&Revoked { certificates })
+            }
+            Errand::IssueUser { csr, name, role, life } => {
+                let role = Role::parse(&role)
+                    .ok_or_else(|| Error::client(Kind::Invalid, format!("there is no role {role:?}")))?;
+                let issued = authority.issue_user(&csr, &name, role, Duration::from_secs(life), now)?;
+                tracing::info!("{} has a certificate", issued.identity);
+                answer(&membership(issued, now))
+            }
+        }
+    }
+}
+
+fn answer<T: Serialize>(value: &T) -> Result<Value> {
+    serde_json::to_value(value).map_err(|e| Error::us(Kind::Internal, e.to_string()))
+}
+
+fn joins_of(word: &str) -> Result<Joins> {
+    Joins::parse(word).ok_or_else(|| {
+        Error::client(Kind::Invalid, format!("nobody joins as {word:?}")).advise("as agent, or as manager")
+    })
+}
+
+fn applicant(request: &Request, peer: Option<IpAddr>) -> Applicant<'_> {
+    Applicant { request: &request.csr, peer, hostname: &request.hostname, names: &request.names }
+}
+
+fn membership(issued: Issued, now: i64) -> Membership {
+    Membership {
+        certificate: issued.chain,
+        bundle: issued.bundle,
+        name: issued.identity.name,
+        hosts: issued.hosts,
+        expires: issued.expires,
+        now,
+        discovery: String::new(),
+    }
+}
+
+fn trust(authority: &Authority) -> Trust {
+    Trust { bundle: authority.bundle(), ca: authority.pin().text().into(), revoked: authority.revoked() }
+}
+
+fn tokens(authority: &Authority) -> Vec<TokenLine> {
+    let line = |(id, token): (String, crate::tls::pki::tokens::Token)| TokenLine {
+        id,
+        joins: token.joins,
+        made: token.made,
+        expires: token.expires,
+        left: token.left,
+        used: token.used,
+    };
+    authority.tokens().into_iter().map(line).collect()
+}
+
+fn new_token(authority: &Authority, wanted: &NewToken, now: i64) -> Result<Minted> {
+    let joins = joins_of(&wanted.joins)?;
+    if wanted.ttl < 0 {
+        return Err(Error::client(Kind::Invalid, "the ttl of a join token is no negative number"));
+    }
+    if wanted.rotate {
+        authority.revoke_tokens(joins)?;
+    }
+    let ttl = (wanted.ttl > 0).then_some(wanted.ttl);
+    let uses = (wanted.uses > 0).then_some(wanted.uses);
+    let token = authority.new_token(joins, ttl, uses, now)?;
+    let expires = ttl.map(|ttl| now.saturating_add(ttl));
+    Ok(Minted { token: token.reveal(), id: token.id, expires, manager: String::new() })
+}
+
+fn standing(authority: &Authority, now: i64) -> Standing {
+    let standing = authority.standing(now);
+    let line = |record: crate::tls::pki::book::Record| MemberLine {
+        current: !standing.behind.contains(&record.serial),
+        kind: record.kind,
+        name: record.name,
+        role: record.role,
+        hostname: record.hostname,
+        hosts: record.hosts,
+        serial: record.serial,
+        expires: record.expires,
+    };
+    Standing {
+        ca: standing.ca.text().into(),
+        rotating: standing.rotating,
+        members: standing.members.into_iter().map(line).collect(),
+    }
+}
+
+/// Whether somebody with this certificate may have any errand done: other managers for those whom they let in, and
+/// people for themselves.
+pub fn may_administer(identity: &Identity) -> bool {
+    matches!(identity.kind, Who::Manager | Who::User(Role::Admin))
+}

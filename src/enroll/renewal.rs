@@ -1,0 +1,237 @@
+//! The loop that keeps this machine's certificate good: in time, after an address change, and when the CA is replaced.
+//!
+//! With the CA here it issues; without, it asks the managers. What fails is tried again, ever more slowly.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::{UdpSocket, lookup_host};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::docker::endpoint::Endpoint;
+use crate::enroll::ask;
+use crate::enroll::talk::Request;
+use crate::error::{Error, Kind, Result};
+use crate::tls::ClientTls;
+use crate::tls::pki::authority::Authority;
+use crate::tls::pki::members::{self, Own};
+use crate::tls::pki::own::{self, Machine};
+use crate::tls::pki::{Files, request, revoked};
+
+/// How often this machine's own addresses are looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// The longest pause after a failure.
+const PAUSE: Duration = Duration::from_secs(300);
+
+/// What the loop needs.
+pub struct Renewal {
+    /// The configuration in effect.
+    pub config: Config,
+    /// The CA, if it is here.
+    pub authority: Option<Authority>,
+    /// By what others reach this machine now.
+    pub machine: fn() -> Machine,
+}
+
+/// What it remembers.
+struct Course {
+    files: Files,
+    /// Managers that can be asked.
+    managers: Vec<Endpoint>,
+    tls: Option<ClientTls>,
+    /// When to renew, and of which certificate.
+    due: Option<(String, i64)>,
+    /// The address with which it was renewed last: behind NAT it is never in the certificate.
+    tried: Option<IpAddr>,
+    /// When the managers are asked next.
+    next: Instant,
+    failures: u32,
+}
+
+impl Renewal {
+    /// Runs until `cancel`.
+    pub async fn run(self, cancel: CancellationToken) {
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = self.keep() => {}
+        }
+    }
+
+    async fn keep(self) {
+        let mut course = match Course::new(&self.config) {
+            Ok(course) => course,
+            Err(error) => return tracing::error!("certificates are not renewed: {error}"),
+        };
+        // Short lives, as in tests, are looked at more often.
+        let look = LOOK.min(self.config.pki.lifetime / 20).max(Duration::from_millis(500));
+        loop {
+            sleep(look).await;
+            let done = match &self.authority {
+                Some(authority) => course.issue(authority, &self.config, (self.machine)()).await,
+                None => course.ask(&self.config, (self.machine)()).await,
+            };
+            match done {
+                Ok(()) => course.failures = 0,
+                Err(error) => course.failed(&error),
+            }
+        }
+    }
+}
+
+impl Course {
+    fn new(config: &Config) -> Result<Course> {
+        Ok(Course {
+            files: Files::below(&config.pki_dir()),
+            managers: managers(config),
+            tls: ClientTls::from_config(&config.tls)?,
+            due: None,
+            tried: None,
+            next: Instant::now(),
+            failures: 0,
+        })
+    }
+
+    /// Whether the certificate has lived for long enough: a random part of its life, drawn once for each.
+    fn is_due(&mut self, own: &Own, now: i64) -> bool {
+        if self.due.as_ref().is_none_or(|(serial, _)| *serial != own.identity.serial) {
+            let at = own.renewal(0.5 + 0.3 * fastrand::f64());
+            self.due = Some((own.identity.serial.clone(), at));
+        }
+        self.due.as_ref().is_some_and(|(_, at)| *at <= now)
+    }
+
+    /// With the CA here.
+    async fn issue(&mut self, authority: &Authority, config: &Config, machine: Machine) -> Result<()> {
+        let now = own::now(&self.files)?;
+        let due = match Own::read(&self.files)? {
+            Some(own) => self.is_due(&own, now),
+            None => true,
+        };
+        let (authority, config) = (authority.clone(), config.clone());
+        let work = move || {
+            own::keep_own(&authority, &config, &machine, due, now)?;
+            // Who is not there yet is no news.
+            if authority.finish(false, now).unwrap_or(false) {
+                tracing::info!("everybody has a certificate of the new CA: the old one is trusted no more");
+                own::keep_own(&authority, &config, &machine, false, now)?;
+            }
+            Ok(())
+        };
+        let done = tokio::task::spawn_blocking(work).await;
+        done.unwrap_or_else(|e| Err(Error::us(Kind::Internal, e.to_string())))
+    }
+
+    /// With the CA elsewhere.
+    async fn ask(&mut self, config: &Config, machine: Machine) -> Result<()> {
+        let now = own::now(&self.files)?;
+        let Some(own) = Own::read(&self.files)? else { return Ok(()) };
+        let Some(here) = self.local_address().await else { return Ok(()) };
+        let moved = !own.is_for(&here.to_string()) && self.tried != Some(here);
+        let names = if config.role.manages() { own::names(config, &machine) } else { Vec::new() };
+        let renamed = names.iter().any(|name| !own.is_for(name));
+        if !(moved || Instant::now() >= self.next) {
+            return Ok(());
+        }
+        let (trust, manager) = self.first_answer().await?;
+        self.next = Instant::now() + pause_between_looks(config);
+        if members::trust(&self.files, &trust.bundle)? {
+            tracing::info!("the cluster's trusted CAs have changed");
+        }
+        if config.role.manages() {
+            let listed = revoked::Listed { revoked: trust.revoked };
+            revoked::write(&self.files, &listed)?;
+        }
+        let replaced = own.ca.as_ref().is_none_or(|ca| ca.text() != trust.ca);
+        if !(moved || renamed || replaced || self.is_due(&own, now)) {
+            return Ok(());
+        }
+        let key = members::key(&self.files)?;
+        let wanted = Request { csr: request::for_key(&key)?, hostname: machine.hostname, names };
+        let tls = self.tls()?;
+        let membership = ask::renew(&manager, &tls, &wanted).await?;
+        members::replace(&self.files, &membership.certificate, &membership.bundle)?;
+        self.tried = Some(here);
+        tracing::info!("the certificate was renewed by {manager}, for {}", membership.hosts.join(", "));
+        Ok(())
+    }
+
+    fn tls(&self) -> Result<ClientTls> {
+        self.tls.clone().ok_or_else(|| Error::us(Kind::Config, "certificates are renewed over TLS only"))
+    }
+
+    /// Whom the first manager that answers trusts.
+    async fn first_answer(&self) -> Result<(crate::enroll::talk::Trust, Endpoint)> {
+        let tls = self.tls()?;
+        let mut error = Error::us(Kind::Config, "no manager is known to renew the certificate at")
+            .advise("set [pki] managers = [\"HOST:3376\"]");
+        for manager in &self.managers {
+            match ask::trust(manager, &tls).await {
+                Ok(trust) => return Ok((trust, manager.clone())),
+                Err(e) => error = e,
+            }
+        }
+        Err(error)
+    }
+
+    /// From where packets to the first manager leave; `None` without a way there.
+    async fn local_address(&self) -> Option<IpAddr> {
+        for manager in &self.managers {
+            if let Endpoint::Tcp { host, port } = manager
+                && let Ok(local) = local_address(host, *port).await
+            {
+                return Some(local.ip().to_canonical());
+            }
+        }
+        None
+    }
+
+    fn failed(&mut self, error: &Error) {
+        self.failures = self.failures.saturating_add(1);
+        let pause = (LOOK * 2_u32.saturating_pow(self.failures.min(10))).min(PAUSE);
+        self.next = Instant::now() + pause;
+        // One manager that starts anew is nothing to wake anybody for.
+        match self.failures {
+            1 => tracing::debug!("the certificate was not looked after: {error}"),
+            _ => tracing::warn!("the certificate could not be looked after: {error}"),
+        }
+    }
+}
+
+/// Where to ask: what the configuration says, else the manager whose list the engine is on.
+fn managers(config: &Config) -> Vec<Endpoint> {
+    let url = config.discovery.url.as_deref().unwrap_or_default();
+    let listed =
+        url.strip_prefix("token://").and_then(|rest| rest.split_once('/')).map(|(host, _)| host.to_string());
+    let mut all: Vec<String> = config.pki.managers.clone();
+    all.extend(config.discovery.managers.iter().cloned());
+    all.extend(listed);
+    let mut managers: Vec<Endpoint> = Vec::new();
+    for text in all {
+        if let Ok(manager) = Endpoint::parse(&text)
+            && !managers.contains(&manager)
+        {
+            managers.push(manager);
+        }
+    }
+    managers
+}
+
+/// As often as registrations are renewed, and at least 20 times in the life of a certificate.
+fn pause_between_looks(config: &Config) -> Duration {
+    config.discovery.heartbeat.min(config.pki.lifetime / 20).max(Duration::from_millis(500))
+}
+
+/// The address from which a packet to `host` would leave. None is sent.
+pub async fn local_address(host: &str, port: u16) -> std::io::Result<SocketAddr> {
+    let target = lookup_host((host, port)).await?.next();
+    let target = target.ok_or_else(|| std::io::Error::other("its name has no address"))?;
+    let any: SocketAddr = match target {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any).await?;
+    socket.connect(target).await?;
+    socket.local_addr()
+}
