@@ -49,7 +49,7 @@ pub fn run(mut loaded: Loaded, inherited: Inherited) -> Result<()> {
     }
     limits::raise_open_files();
     let signals = signals::listen()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = runtime(&loaded.config)
         .enable_all()
         .build()
         .map_err(|e| Error::us(Kind::Internal, format!("cannot start the runtime: {e}")))?;
@@ -57,6 +57,14 @@ pub fn run(mut loaded: Loaded, inherited: Inherited) -> Result<()> {
     // Streams that did not end by themselves are cut: the drain gave them their time.
     runtime.shutdown_timeout(Duration::from_millis(200));
     result
+}
+
+/// An agent that carries nothing has one call at a time to make: no threads for that, nor their memory.
+fn runtime(config: &Config) -> tokio::runtime::Builder {
+    match config.role.manages() || config.agent.front.is_some() {
+        true => tokio::runtime::Builder::new_multi_thread(),
+        false => tokio::runtime::Builder::new_current_thread(),
+    }
 }
 
 async fn serve(

@@ -68,7 +68,7 @@ def rpm(version):
     """The same as .rpm."""
     target = _files()
     made = target / f"swarmd-{version}-1.x86_64.rpm"
-    _run(tool("rpm"), "generate-rpm", "--auto-req", "disabled", "--payload-compress", "zstd:1", "--set-metadata", f'version = "{version}"',
+    _run(tool("rpm"), "generate-rpm", "--auto-req", "disabled", "--payload-compress", "none", "--set-metadata", f'version = "{version}"',
          "--target-dir", str(target), "-o", str(made), cwd=swarmd.ROOT)
     return made
 
