@@ -13,6 +13,7 @@ use crate::config::exposure;
 use crate::config::load::Loaded;
 use crate::config::local::bare_token;
 use crate::config::pki::OWN_LIST;
+use crate::config::settings::{Settings, Switch};
 use crate::config::{self, Config};
 use crate::discovery::lan::{Lan, interfaces};
 use crate::discovery::registry::Registry;
@@ -38,12 +39,10 @@ use crate::tls::{ClientTls, inspect};
 const DRAIN: Duration = Duration::from_secs(10);
 /// How often the supervisor is told how things stand.
 const STATUS_INTERVAL: Duration = beat::PERIOD;
-/// A loop that did not turn for so long is stuck: the watchdog is not fed any more.
-const STUCK: Duration = Duration::from_secs(10);
 
 /// Runs the daemon until it is told to end. `inherited` was taken before any thread existed.
 pub fn run(mut loaded: Loaded, inherited: Inherited) -> Result<()> {
-    let log = journal::init(loaded.config.log.level)?;
+    let log = journal::init(loaded.config.log.level, loaded.config.role)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -70,17 +69,17 @@ async fn serve(
     let (authority, config) = certificates(&loaded.config)?;
     inspect::guard(&config, clock::unix_seconds())?;
     let beats = Beats::default();
-    let renewal =
-        config.has_pki().then(|| Renewal { config: config.clone(), authority: authority.clone(), machine });
+    let switch = Switch::new(config.clone());
+    let renewal = config.has_pki().then(|| Renewal { config: config.clone(), authority: authority.clone(), machine });
     if let Some(renewal) = renewal {
         tokio::spawn(renewal.run(cancel.clone()));
     }
-    let mut roles = Roles::start(&config, authority, inherited, &notifier, &beats, &cancel)?;
+    let mut roles = Roles::start(&switch.settings(), authority, inherited, &notifier, &beats, &cancel)?;
     roles.first_steps().await;
     notifier.status(&roles.status());
     notifier.ready();
-    let beat = beats.join();
-    notify::spawn_watchdog(notifier.clone(), move || beats.are_all_within(STUCK), cancel.clone());
+    let beat = beats.join("the main loop");
+    notify::spawn_watchdog(notifier.clone(), move || beats.stuck(), cancel.clone());
     let mut ticks = tokio::time::interval(STATUS_INTERVAL);
     loop {
         tokio::select! {
@@ -91,7 +90,7 @@ async fn serve(
             signal = signals.recv() => match signal {
                 Some(Signal::Reload) => {
                     notifier.reloading();
-                    reload(loaded, log);
+                    reload(loaded, &switch, log);
                     if let Err(error) = inspect::guard(&loaded.config, clock::unix_seconds()) {
                         tracing::error!("certificates: {error}");
                     }
@@ -130,7 +129,7 @@ fn machine() -> Machine {
 }
 
 /// Reads the same sources again; applies what can be applied, and says what cannot.
-fn reload(loaded: &mut Loaded, log: &journal::Handle) {
+fn reload(loaded: &mut Loaded, switch: &Switch, log: &journal::Handle) {
     match loaded.reload() {
         Err(error) => tracing::error!("the configuration was not reloaded, the old one stays: {error}"),
         Ok((new, changes)) => {
@@ -143,8 +142,11 @@ fn reload(loaded: &mut Loaded, log: &journal::Handle) {
             if changes.is_empty() {
                 tracing::info!("reloaded: nothing changed");
             }
-            log.set_level(new.config.log.level);
-            *loaded = new;
+            switch.apply(&new.config, &changes);
+            // What needs a restart is not in force: it is told again at the next reload.
+            let config = Config::clone(&switch.settings().now());
+            log.set_level(config.log.level);
+            *loaded = Loaded { config, ..new };
         }
     }
 }
@@ -164,13 +166,14 @@ struct Roles {
 
 impl Roles {
     fn start(
-        config: &Config,
+        settings: &Settings,
         authority: Option<Authority>,
         inherited: Inherited,
         notifier: &Notifier,
         beats: &Beats,
         cancel: &CancellationToken,
     ) -> Result<Roles> {
+        let config = &*settings.now();
         let url = config.discovery.url.as_deref().unwrap_or_default();
         let spec = Spec::parse(url)?;
         let tls = ClientTls::from_config(&config.tls)?;
@@ -186,6 +189,7 @@ impl Roles {
                 sockets::bind(&config.manager.host, inherited, group, notifier)?
             }
             None => {
+                inherited.refuse_units()?;
                 // What an earlier life with another role left: nobody here would answer on it.
                 notifier.keep(&[]);
                 Vec::new()
@@ -209,14 +213,14 @@ impl Roles {
                     lan: lan.as_ref(),
                     beats,
                 };
-                Some(manager::start(config, parts, cancel)?)
+                Some(manager::start(settings, parts, cancel)?)
             }
             None => None,
         };
         let agent = match config.registers() {
             true => {
                 let places = agent::Places::of(config, registry.as_deref(), lan.as_ref())?;
-                Some(agent::start(config, places, tls, agent_file(config), cancel))
+                Some(agent::start(config, places, tls, agent_file(config), beats, cancel))
             }
             false => None,
         };

@@ -44,7 +44,7 @@ fn execute(command: Command, inherited: Inherited) -> Outcome {
         Command::List { loaded, timeout } => printed(block_on(list(&loaded, timeout))),
         Command::Create { manager: None, .. } => created(create::mint()),
         Command::Create { manager: Some(manager), tls } => created(block_on(create_at(manager, &tls))),
-        Command::Check(sources) => doctor::check(&sources),
+        Command::Check(checkup) => examine(&checkup),
         Command::ShowConfig { sources, secrets } => show::config(&sources, secrets),
         Command::Ask { target, question, json } => {
             asked(block_on(client::ask(&target, &question, json, &mut say)))
@@ -52,6 +52,12 @@ fn execute(command: Command, inherited: Inherited) -> Outcome {
         Command::Enroll(plan) => asked(block_on(client::join::join(&plan))),
         Command::Print(text) => Outcome::text(text),
     }
+}
+
+/// `swarmd check`. What it waits for is told beside the findings, which may go into a file.
+fn examine(checkup: &doctor::Checkup) -> Outcome {
+    let looked = block_on(async { Ok(doctor::check(checkup, &mut |text| eprint!("{text}")).await) });
+    looked.unwrap_or_else(|e| Outcome::of_error(&e))
 }
 
 /// Prints at once. A closed pipe is no reason to stop: what is under way goes on.

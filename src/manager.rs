@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::build::Bursts;
 use crate::api::exec::Execs;
+use crate::api::limits::Limits;
 use crate::api::platforms::Platforms;
 use crate::api::replica::Way;
 use crate::api::supply::Supply;
@@ -18,9 +19,10 @@ use crate::api::swarmd::log::Log;
 use crate::api::{About, Api, server};
 use crate::clock;
 use crate::cluster::{Cluster, Desk};
-use crate::config::Config;
+use crate::config::{Config, Settings};
 use crate::discovery::lan::Lan;
 use crate::discovery::lan::advertise::{Advertising, Hosting};
+use crate::discovery::memory::Memory;
 use crate::discovery::outlook::Outlook;
 use crate::discovery::registry::Registry;
 use crate::discovery::{self, Backend, State};
@@ -29,7 +31,6 @@ use crate::engine::machine::State as EngineState;
 use crate::engine::task::Options;
 use crate::error::Result;
 use crate::rescheduler::Rescheduler;
-use crate::scheduler;
 use crate::systemd::beat::Beats;
 use crate::systemd::host::Host;
 use crate::systemd::sockets::Socket;
@@ -78,24 +79,23 @@ pub struct Parts<'a> {
 }
 
 /// Starts the manager.
-pub fn start(config: &Config, parts: Parts<'_>, cancel: &CancellationToken) -> Result<Manager> {
+pub fn start(settings: &Settings, parts: Parts<'_>, cancel: &CancellationToken) -> Result<Manager> {
     let Parts { sockets, backend, registry, authority, mut election, lan, beats } = parts;
     let mandate = election.mandate.clone();
-    let manager = &config.manager;
+    let config = &*settings.now();
     let options = Options {
-        failure_limit: manager.engine_failure_retry,
-        refresh_min: manager.engine_refresh_min_interval,
-        refresh_max: manager.engine_refresh_max_interval,
-        node_prefix: manager.node_prefix,
+        settings: settings.clone(),
         tls: ClientTls::from_config(&config.tls)?,
         fence: Arc::new(mandate.clone()),
+        beats: beats.clone(),
     };
     let cluster = Cluster::new(options, Desk::open(&config.state_dir)?);
     election.share_orders(&cluster, cancel);
     let acceptor = tls::acceptor(&config.tls)?;
     let (told, outlook) = watch::channel(Outlook::default());
     let advertising = advertise(config, &sockets, &registry, lan, cancel);
-    let discovery = discovery::watch(backend.clone(), config.discovery.heartbeat, cancel.clone());
+    let (heartbeat, beat) = (config.discovery.heartbeat, beats.join("the reading of discovery"));
+    let discovery = discovery::watch(backend.clone(), heartbeat, beat, cancel.clone());
     let about = About {
         started: clock::unix_seconds(),
         listeners: sockets.iter().map(ToString::to_string).collect(),
@@ -104,14 +104,11 @@ pub fn start(config: &Config, parts: Parts<'_>, cancel: &CancellationToken) -> R
     };
     let api = Arc::new(Api {
         cluster: Arc::clone(&cluster),
-        config: config.clone(),
+        settings: settings.clone(),
         mandate: mandate.clone(),
         primary: Way::new(ClientTls::from_config(&config.tls)?),
-        placement: scheduler::Options {
-            strategy: manager.strategy,
-            filters: manager.filter.clone(),
-            overcommit_percent: scheduler::overcommit_percent(manager.overcommit),
-        },
+        limits: Arc::new(Limits::new(config.limits.clone())),
+        revoked: Arc::new(|_| false),
         discovery: backend,
         outlook: outlook.clone(),
         decisions: Log::default(),
@@ -132,13 +129,15 @@ pub fn start(config: &Config, parts: Parts<'_>, cancel: &CancellationToken) -> R
     let rescheduler = Rescheduler::open(Arc::clone(&api), Arc::new(move || mandate.may_act()))?;
     // Waited for at the end: what it knows is to be on disk.
     api.streams.spawn(rescheduler.run(cancel.clone()));
-    let follower = Follower::new(Arc::clone(&cluster), &config.discovery, told);
+    let memory = Memory::of(&config.state_dir, config.discovery.url.as_deref().unwrap_or_default());
+    let beat = beats.join("the list of members");
+    let follower = Follower::new(Arc::clone(&cluster), &config.discovery, memory, beat, told);
     tokio::spawn(follower.follow(discovery.clone()));
     let listeners = TaskTracker::new();
     for socket in sockets {
         tracing::info!("Listening for HTTP on {socket}");
-        let (api, acceptor) = (Arc::clone(&api), acceptor.clone());
-        listeners.spawn(server::serve(socket, api, acceptor, beats.join(), cancel.clone()));
+        let (api, acceptor, beat) = (Arc::clone(&api), acceptor.clone(), beats.join(format!("{socket}")));
+        listeners.spawn(server::serve(socket, api, acceptor, beat, cancel.clone()));
     }
     listeners.close();
     let streams = api.streams.clone();

@@ -29,12 +29,17 @@ pub fn load(path: &Path, what: &str) -> Result<Option<Vec<u8>>> {
 /// Replaces a file, and makes its directory if need be. Blocks on the disk.
 pub fn save(path: &Path, what: &str, content: &[u8]) -> Result<()> {
     replace(path, content).map_err(|e| {
-        let kind = match e.kind() {
-            io::ErrorKind::PermissionDenied => Kind::Permission,
-            _ => Kind::Unavailable,
+        let (kind, advice) = match e.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
+                Kind::Unavailable,
+                "make room on that disk: the file there is as it was, and what comes next is saved",
+            ),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                (Kind::Permission, "make the state directory writable for this user, or set state-dir")
+            }
+            _ => (Kind::Unavailable, "see to the disk of the state directory, or set state-dir"),
         };
-        Error::us(kind, format!("cannot save {what} to {}: {e}", path.display()))
-            .advise("make the state directory writable and see that its disk has room, or set state-dir")
+        Error::us(kind, format!("cannot save {what} to {}: {e}", path.display())).advise(advice)
     })
 }
 
@@ -47,11 +52,19 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
+    let written = write(&fresh, content).and_then(|()| fs::rename(&fresh, path));
+    if written.is_err() {
+        // Half a file is of no use, and on a full disk it takes the room that the next attempt needs.
+        let _ = fs::remove_file(&fresh);
+    }
+    written?;
     File::open(dir)?.sync_all()
+}
+
+fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
 }
 
 #[cfg(test)]

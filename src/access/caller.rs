@@ -42,8 +42,7 @@ impl Caller {
 
     /// The holder of a certificate of our CA. `by_hand`: certificates that name no role are made by hand here, and
     /// give all rights; else they are none of ours.
-    pub fn of(identity: Option<Identity>, by_hand: bool) -> Caller {
-        let Some(identity) = identity else { return Caller::stranger() };
+    pub fn of(identity: &Identity, by_hand: bool) -> Caller {
         let standing = match identity.kind {
             Who::Manager => Standing::Manager,
             Who::Agent => Standing::Agent,
@@ -51,7 +50,7 @@ impl Caller {
             Who::Foreign if by_hand => Standing::Trusted,
             Who::Foreign => Standing::Stranger,
         };
-        Caller { standing, name: identity.name, serial: Some(identity.serial) }
+        Caller { standing, name: identity.name.clone(), serial: Some(identity.serial.clone()) }
     }
 
     /// Whether there is nothing to look at: nobody else has more rights.
@@ -104,8 +103,8 @@ impl Caller {
 mod tests {
     use super::*;
 
-    fn identity(kind: Who) -> Option<Identity> {
-        Some(Identity { kind, name: "alice b".into(), serial: "0a".into() })
+    fn identity(kind: Who) -> Identity {
+        Identity { kind, name: "alice b".into(), serial: "0a".into() }
     }
 
     #[test]
@@ -117,9 +116,8 @@ mod tests {
             (Who::Foreign, true, Standing::Trusted),
             (Who::Foreign, false, Standing::Stranger),
         ] {
-            assert_eq!(Caller::of(identity(kind), by_hand).standing, standing, "{kind:?}");
+            assert_eq!(Caller::of(&identity(kind), by_hand).standing, standing, "{kind:?}");
         }
-        assert_eq!(Caller::of(None, true).standing, Standing::Stranger);
     }
 
     #[test]
@@ -127,12 +125,12 @@ mod tests {
         for standing in [Standing::Stranger, Standing::Agent, Standing::User(Role::Admin)] {
             assert!(!Caller { standing, ..Caller::trusted() }.speaks_for_others());
         }
-        assert!(Caller::of(identity(Who::Manager), false).speaks_for_others());
+        assert!(Caller::of(&identity(Who::Manager), false).speaks_for_others());
     }
 
     #[test]
     fn a_user_is_the_same_behind_another_manager() {
-        let alice = Caller::of(identity(Who::User(Role::Deployer)), false);
+        let alice = Caller::of(&identity(Who::User(Role::Deployer)), false);
         assert_eq!(Caller::from_passed_on(&alice.passed_on().unwrap()), alice);
         assert_eq!(Caller::trusted().passed_on(), None);
         for broken in ["", "admin", "root - x", "Admin - x", "trusted - x", "manager 1 x"] {

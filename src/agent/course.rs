@@ -17,6 +17,7 @@ use crate::discovery::lan::interfaces::{self, Address};
 use crate::discovery::lan::{Browser, Found, search};
 use crate::discovery::{Backend, Entry};
 use crate::error::Error;
+use crate::systemd::beat::Beat;
 
 /// While a manager is missing, mDNS is asked this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -63,7 +64,7 @@ impl<'a, R: Fn(Report)> Course<'a, R> {
     }
 
     /// Registers until cancelled, then withdraws.
-    pub(super) async fn run(mut self, cancel: &CancellationToken) {
+    pub(super) async fn run(mut self, beat: &Beat, cancel: &CancellationToken) {
         let every = printed(self.plan.heartbeat);
         tracing::info!(addr = %self.plan.own, "Registering on the discovery service every {every}...");
         for (name, backend) in std::mem::take(&mut self.fixed) {
@@ -71,18 +72,20 @@ impl<'a, R: Fn(Report)> Course<'a, R> {
         }
         tokio::select! {
             () = cancel.cancelled() => {}
-            () = self.attend() => {}
+            () = self.attend(beat) => {}
         }
+        beat.within(Duration::MAX); // the drain has a deadline of its own
         self.registrars.leave().await;
     }
 
     /// Takes up whatever changes, and reports. Never ends.
-    async fn attend(&mut self) {
+    async fn attend(&mut self, beat: &Beat) {
         let patience = sleep(search::PATIENCE);
         tokio::pin!(patience);
         let (mut again, mut at_own) = (every(LOOK_AGAIN), every(LOOK_AT_OWN));
         let mut searched = false;
         loop {
+            beat.within(LOOK_AT_OWN);
             self.judge(searched);
             tokio::select! {
                 () = self.registrars.changed() => {}

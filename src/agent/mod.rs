@@ -19,6 +19,7 @@ mod registrars;
 mod report;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -29,6 +30,7 @@ use crate::config::Config;
 use crate::discovery::lan::Lan;
 use crate::discovery::{Backend, Means, Registry, Spec};
 use crate::error::{Error, Kind, Result};
+use crate::systemd::beat::{Beat, Beats};
 use crate::tls::ClientTls;
 use course::Course;
 use engine::Pulse;
@@ -93,14 +95,16 @@ pub fn start(
     places: Places,
     tls: Option<ClientTls>,
     file: PathBuf,
+    beats: &Beats,
     cancel: &CancellationToken,
 ) -> Running {
+    let beat = beats.join("the agent");
     let (sender, reports) = watch::channel(None);
     let (config, cancel) = (config.clone(), cancel.clone());
     let file = report::keep_file(file, reports.clone());
     let task = tokio::spawn(async move {
         let work = async move {
-            if let Err(error) = run(&config, places, tls, cancel, &sender).await {
+            if let Err(error) = run(&config, places, tls, &beat, cancel, &sender).await {
                 tracing::error!("the agent cannot run: {error}");
             }
         };
@@ -138,6 +142,7 @@ async fn run(
     config: &Config,
     places: Places,
     tls: Option<ClientTls>,
+    beat: &Beat,
     cancel: CancellationToken,
     reports: &watch::Sender<Option<Report>>,
 ) -> Result<()> {
@@ -153,18 +158,20 @@ async fn run(
         );
         tracing::warn!("{own} cannot be registered: {error}");
         report(report::compose(&own, heartbeat, &[], Some(&error), &Pulse::default()));
+        beat.within(Duration::MAX);
         cancel.cancelled().await;
         return Ok(());
     }
     let (entries, entry) = watch::channel(own.fixed().cloned());
     let (pulses, pulse) = watch::channel(Pulse::default());
     let plan = Plan { heartbeat, ttl: config.discovery.ttl, own };
+    beat.within(config.agent.delay);
     tokio::select! {
         () = cancel.cancelled() => return Ok(()),
         () = wait_first(config, &plan.own, &report) => {}
     }
     tokio::select! {
-        () = Course::new(config, plan, places, entries, pulse, &report).run(&cancel) => {}
+        () = Course::new(config, plan, places, entries, pulse, &report).run(beat, &cancel) => {}
         () = engine::watch(entry, tls, heartbeat, pulses) => {}
     }
     Ok(())

@@ -6,6 +6,7 @@ use tokio::time::{Duration, Instant};
 
 use super::*;
 use crate::api::swarmd::talk;
+use crate::systemd::beat::Beats;
 
 struct Home {
     directory: tempfile::TempDir,
@@ -26,7 +27,7 @@ impl Home {
 
     fn start(&self) -> Running {
         let places = Places::of(&self.config, Some(&self.registry), None).unwrap();
-        start(&self.config, places, None, self.file(), &self.cancel)
+        start(&self.config, places, None, self.file(), &Beats::default(), &self.cancel)
     }
 
     fn file(&self) -> PathBuf {

@@ -25,7 +25,8 @@ impl Api {
     /// Whether the caller may make this call, as far as the call itself says. The body of who has a role is put in
     /// order.
     pub async fn admit(&self, call: &mut Call, route: Option<&Route>) -> Result<()> {
-        let access = &self.config.access;
+        let config = self.config();
+        let access = &config.access;
         let options = Options {
             reader_logs: access.reader_logs,
             buildkit: access.deployer_allow.contains(&Leave::Buildkit),
@@ -93,7 +94,7 @@ impl Api {
         };
         let (node, id) = container;
         let inspect = self.read(&node, &format!("/containers/{}/json", encode(&id))).await?;
-        let networks = forms::check_entered(&inspect, &self.config.access)?;
+        let networks = forms::check_entered(&inspect, &self.config().access)?;
         let view = self.cluster.view();
         match networks.iter().any(|name| is_hosts(&view, name)) {
             true => Err(forbidden("the container has something of the host: its network")),
@@ -119,7 +120,7 @@ impl Api {
         let strange = |_| Error::engine(Kind::Protocol, "the engine says nothing of what the session is");
         let session: Session = serde_json::from_slice(&answer).map_err(strange)?;
         match session.process.privileged {
-            Some(true) if !self.config.access.deployer_allow.contains(&Leave::Privileged) => {
+            Some(true) if !self.config().access.deployer_allow.contains(&Leave::Privileged) => {
                 Err(forbidden("the session is privileged, which is not for this role"))
             }
             _ => Ok((node, session.container)),

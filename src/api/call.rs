@@ -13,6 +13,7 @@ use crate::access::Caller;
 use crate::api::upload::Upload;
 use crate::docker::version::ApiVersion;
 use crate::error::{Error, Kind, Result};
+use crate::tls::identity::Identity;
 
 /// Largest JSON body that we read. Tar streams are never read whole.
 const LARGEST_JSON: usize = 4 << 20;
@@ -55,6 +56,19 @@ impl std::fmt::Display for Peer {
     }
 }
 
+/// Who sent a request.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    /// Where it comes from.
+    pub peer: Peer,
+    /// Who shows a certificate there, if anybody does.
+    pub identity: Option<Arc<Identity>>,
+    /// Who makes it: another than that if a manager passes it on.
+    pub caller: Arc<Caller>,
+    /// What the request is called.
+    pub id: RequestId,
+}
+
 /// A request.
 pub struct Call {
     /// As it came; the path in it is not to be trusted, use `segments`.
@@ -67,10 +81,38 @@ pub struct Call {
     pub query: Query,
     /// Where it comes from.
     pub peer: Peer,
-    /// Who makes it.
+    /// Who shows a certificate there, if anybody does.
+    pub identity: Option<Arc<Identity>>,
+    /// Who makes it: another than that if a manager passes it on.
     pub caller: Arc<Caller>,
+    /// What the log, and the answer's `X-Request-Id`, call it.
+    pub id: RequestId,
     /// Networks that it names, of a caller with a role.
     pub joins: Vec<String>,
+}
+
+/// What one request is called: in each log line about it, and in the header `X-Request-Id` of its answer. 16 hex
+/// digits of chance; not a secret. A manager that passes a call on hands its name over, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestId(u64);
+
+impl RequestId {
+    /// A new one.
+    pub fn make() -> RequestId {
+        RequestId(fastrand::u64(..))
+    }
+
+    /// Reads what another manager says. `None` for what no manager would say.
+    pub fn parse(text: &str) -> Option<RequestId> {
+        let plain = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        u64::from_str_radix(text, 16).ok().filter(|_| plain).map(RequestId)
+    }
+}
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
 }
 
 /// What an engine must know of who asks for a container: taken from a client's call, or empty for a wish of
@@ -87,11 +129,21 @@ pub struct Ask {
 
 impl Call {
     /// Takes a request apart. Fails on paths that are not UTF-8 after decoding.
-    pub fn new(request: Request<Incoming>, peer: Peer, caller: Arc<Caller>) -> Result<Call> {
+    pub fn new(request: Request<Incoming>, sender: &Sender) -> Result<Call> {
         let (version, segments) = split_path(request.uri().path())?;
         let query = Query::parse(request.uri().query().unwrap_or_default());
-        let request = request.map(Upload::from);
-        Ok(Call { request, version, segments, query, peer, caller, joins: Vec::new() })
+        let Sender { peer, identity, caller, id } = sender.clone();
+        Ok(Call {
+            request: request.map(Upload::from),
+            version,
+            segments,
+            query,
+            peer,
+            identity,
+            caller,
+            id,
+            joins: Vec::new(),
+        })
     }
 
     /// The method.
@@ -147,7 +199,7 @@ pub fn version_of(path: &str) -> Option<ApiVersion> {
 
 /// Splits a path into version and decoded segments. Empty segments (`//`, trailing `/`) and `.`/`..` are kept
 /// as they are: they match no route, so nothing can be reached by another spelling.
-fn split_path(path: &str) -> Result<(Option<ApiVersion>, Vec<String>)> {
+pub fn split_path(path: &str) -> Result<(Option<ApiVersion>, Vec<String>)> {
     let mut raw = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
     let version = version_of(path);
     if version.is_some() {

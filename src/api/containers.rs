@@ -85,7 +85,8 @@ impl Api {
     /// `refresh-on-node-filter` and `container-name-refresh-filter`: lists that name what was set there
     /// read the engines anew first.
     async fn refresh_for(&self, filters: &Filters) {
-        let manager = &self.config.manager;
+        let config = self.config();
+        let manager = &config.manager;
         let by_node = manager.refresh_on_node_filter && filters.has("node");
         let by_name = manager
             .container_name_refresh_filter

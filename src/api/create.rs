@@ -6,6 +6,7 @@ use hyper::{Method, Response, StatusCode};
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::api::audit::OnNode;
 use crate::api::call::{Ask, Call, Query};
 use crate::api::gap::Gap;
 use crate::api::proxy::{build, version_for};
@@ -88,12 +89,13 @@ impl Api {
         let wanted = self.understand(&self.cluster.view(), &call.query, body).await?;
         let draft = Draft { ask: call.ask(), wanted, excluded: Vec::new() };
         let created = self.create(draft).await?;
-        Ok(super::error::raw_json(StatusCode::CREATED, created.answer.to_json()))
+        let answer = super::error::raw_json(StatusCode::CREATED, created.answer.to_json());
+        Ok(OnNode::mark(answer, created.node.name()))
     }
 
     /// Places a container and creates it, if need be on one node after the other.
     pub async fn create(self: &Arc<Self>, mut draft: Draft) -> Result<Created> {
-        let mut retries = self.config.manager.create_retry;
+        let mut retries = self.config().manager.create_retry;
         let mut before = None;
         loop {
             // No other node is left: what went wrong on the one before is what the client must know.
@@ -144,13 +146,13 @@ impl Api {
 
     /// Asks the scheduler.
     pub fn choose(&self, view: &View, pending: &Pending, request: &Request) -> Result<Placement> {
-        scheduler::place(view, pending, request, &self.placement, &mut self.chance())
+        scheduler::place(view, pending, request, &self.placement(), &mut self.chance())
             .map_err(scheduler::Rejection::into_error)
     }
 
     /// Asks the scheduler for all nodes that would do, best first.
     pub fn rank(&self, view: &View, pending: &Pending, request: &Request) -> Result<Vec<Arc<Node>>> {
-        scheduler::rank(view, pending, request, &self.placement, &mut self.chance())
+        scheduler::rank(view, pending, request, &self.placement(), &mut self.chance())
             .map_err(scheduler::Rejection::into_error)
     }
 

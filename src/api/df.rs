@@ -43,7 +43,7 @@ impl Api {
             .map_err(|e| Error::engine(Kind::Protocol, format!("the disk usage is malformed: {e}")))?;
         let gap = Gap::between(call.version, node);
         let place = Place {
-            prefix: Some(node.name().to_string()).filter(|_| self.config.manager.node_prefix),
+            prefix: Some(node.name().to_string()).filter(|_| self.config().manager.node_prefix),
             ip: node.ip,
             copies: copies(&node.inventory.networks),
         };

@@ -6,17 +6,21 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
+use tokio::time::Instant;
+use tracing::Instrument;
 
-use crate::access::Caller;
+use crate::access::policy;
 use crate::api::answer::{Answer, Lists, Manager, Many, New, One, Prune, Refusal, Several, Streams};
-use crate::api::call::{Call, Peer, version_of};
+use crate::api::audit::{self, Entry};
+use crate::api::call::{Call, Peer, Sender, version_of};
 use crate::api::ending::{cut_by, ended_by, is_endless};
-use crate::api::replica::{FromPrimary, Passed};
+use crate::api::replica::{FromPrimary, Passed, REQUEST_ID};
 use crate::api::route::{self, Route};
 use crate::api::{Api, error, system};
 use crate::docker::http::{Body, empty};
 use crate::docker::version::ApiRange;
 use crate::error::{Error, Kind, Result, Side};
+use crate::tls::identity::Identity;
 
 /// What an engine outside swarm mode answers; every client knows it.
 const NO_SWARM_MODE: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to \
@@ -31,39 +35,69 @@ impl Api {
         self: &Arc<Self>,
         mut request: Request<Incoming>,
         peer: Peer,
-        caller: Arc<Caller>,
+        identity: Option<Arc<Identity>>,
     ) -> Response<Body> {
-        let (peer, caller) = self.behind(&mut request, peer, caller);
+        let sender = self.behind(&mut request, peer, identity);
+        // At the highest level: whatever is told about the request carries its name.
+        let span = tracing::error_span!("request", REQUEST_ID = %sender.id);
+        self.answer_as(request, sender).instrument(span).await
+    }
+
+    async fn answer_as(self: &Arc<Self>, request: Request<Incoming>, sender: Sender) -> Response<Body> {
         let range = self.cluster.view().api_range();
-        let (method, path) = (request.method().clone(), shown(request.uri()));
-        let mut response = match self.route(request, peer, caller, range).await {
+        let (method, path) = (request.method().clone(), audit::shown(request.uri()));
+        let entry = Entry::of(&request);
+        let answered = match self.welcome(&sender) {
+            Ok(()) => self.route(request, &sender, range).await,
+            Err(e) => Err(e),
+        };
+        let mut response = match answered {
             Ok(response) => response,
             Err(e) => {
                 log(&e, &method, &path);
                 error::respond(&e, version_of(&path))
             }
         };
-        tracing::debug!(STATUS = response.status().as_u16(), PEER = %peer, "{method} {path}");
+        let from_primary = response.extensions().get::<FromPrimary>().is_some();
+        // The primary has its record.
+        if let Some(entry) =
+            entry.filter(|_| !from_primary && response.status() != StatusCode::TOO_MANY_REQUESTS)
+        {
+            entry.write(&sender, &response);
+        }
+        tracing::debug!(STATUS = response.status().as_u16(), PEER = %sender.peer, "{method} {path}");
         if method == hyper::Method::HEAD {
             *response.body_mut() = empty();
         }
-        if response.extensions().get::<FromPrimary>().is_none() {
+        if !from_primary {
             self.common_headers(&mut response, range);
         }
+        if let Ok(id) = HeaderValue::from_str(&sender.id.to_string()) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
         response
+    }
+
+    /// Whether somebody is let in at all: whose certificate still counts, and who has not asked too much.
+    fn welcome(&self, sender: &Sender) -> Result<()> {
+        let shown = sender.identity.as_ref().map(|identity| identity.serial.as_str());
+        let serials = [shown, sender.caller.serial.as_deref()];
+        if serials.into_iter().flatten().any(|serial| (self.revoked)(serial)) {
+            return Err(policy::forbidden("this certificate was revoked").advise("ask for a new one"));
+        }
+        self.limits.request(sender.peer, &sender.caller, Instant::now())
     }
 
     async fn route(
         self: &Arc<Self>,
         request: Request<Incoming>,
-        peer: Peer,
-        caller: Arc<Caller>,
+        sender: &Sender,
         range: ApiRange,
     ) -> Result<Response<Body>> {
-        let mut call = Call::new(request, peer, caller)?;
+        let mut call = Call::new(request, sender)?;
         let found = route::find(call.method(), &call.segments);
         self.admit(&mut call, found.as_ref()).await?;
-        if self.config.manager.cors && call.method() == hyper::Method::OPTIONS {
+        if self.config().manager.cors && call.method() == hyper::Method::OPTIONS {
             return Ok(error::nothing(StatusCode::OK));
         }
         let Some(mut route) = found else {
@@ -87,8 +121,8 @@ impl Api {
         if route.answer.asks_for_images() {
             self.settle_build(call.peer).await;
         }
-        let reign = self.reign_ends();
-        self.carry_out(&route, call, range).await.map(|response| cut_by(ended(response), reign))
+        let breaks_off = self.breaks_off(&call.caller);
+        self.carry_out(&route, call, range).await.map(|response| cut_by(ended(response), breaks_off))
     }
 
     async fn carry_out(
@@ -198,10 +232,11 @@ impl Api {
             }
         };
         set("api-version", range.max.to_string());
-        set("docker-experimental", self.config.experimental.to_string());
+        let config = self.config();
+        set("docker-experimental", config.experimental.to_string());
         set("ostype", "linux".to_string());
         set("server", format!("swarm/{} (linux)", env!("CARGO_PKG_VERSION")));
-        if self.config.manager.cors {
+        if config.manager.cors {
             set("access-control-allow-origin", "*".to_string());
             set(
                 "access-control-allow-headers",
@@ -221,16 +256,6 @@ fn refusal(why: Refusal) -> Error {
     }
 }
 
-/// What logs say was asked for: without tokens, which are keys to the cluster.
-fn shown(uri: &hyper::Uri) -> String {
-    let text = uri.to_string();
-    let (path, query) = text.split_at(text.find('?').unwrap_or(text.len()));
-    match path.split_once("/clusters/") {
-        Some((before, token)) if !token.is_empty() => format!("{before}/clusters/TOKEN{query}"),
-        _ => text,
-    }
-}
-
 fn log(error: &Error, method: &hyper::Method, path: &str) {
     match error.side {
         Side::Client => tracing::debug!(KIND = error.kind.word(), "{method} {path}: {error}"),
@@ -238,23 +263,5 @@ fn log(error: &Error, method: &hyper::Method, path: &str) {
             tracing::debug!(KIND = error.kind.word(), "{method} {path}: {error}");
         }
         _ => tracing::warn!(KIND = error.kind.word(), "{method} {path}: {error}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_are_not_logged() {
-        for (asked, logged) in [
-            ("/clusters/SECRET?ttl=180", "/clusters/TOKEN?ttl=180"),
-            ("/v1/clusters/SECRET", "/v1/clusters/TOKEN"),
-            ("/clusters/SECRET/", "/clusters/TOKEN"),
-            ("/clusters", "/clusters"),
-            ("/v1.41/containers/json?all=1", "/v1.41/containers/json?all=1"),
-        ] {
-            assert_eq!(shown(&asked.parse().unwrap()), logged);
-        }
     }
 }

@@ -16,7 +16,7 @@ type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// An answer that breaks off when `cut` ends, unless its length is known: then it is over in no time. It breaks off,
 /// rather than ends, so that nobody takes half an image for a whole one.
 pub fn cut_by(response: Response<Body>, cut: impl Future<Output = ()> + Send + 'static) -> Response<Body> {
-    stopped_by(response, cut, Some("the primary is not the primary any more"))
+    stopped_by(response, cut, Some("the primary is not the primary any more, or the certificate was revoked"))
 }
 
 /// An answer that has no end of its own: it ends when `stop` does.

@@ -29,7 +29,7 @@ const JSON_ERRORS: ApiVersion = ApiVersion::new(1, 24);
 /// An error as the answer of an engine to a client of some version.
 pub fn respond(error: &Error, version: Option<ApiVersion>) -> Response<Body> {
     let mut response = worded(error, version);
-    if error.kind == Kind::NotPrimary {
+    if matches!(error.kind, Kind::NotPrimary | Kind::Status(429)) {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response

@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 
 use crate::api::Api;
+use crate::api::audit::OnNode;
 use crate::api::call::Call;
 use crate::api::gap::Gap;
 use crate::api::proxy::{build, pass_back, version_prefix};
@@ -50,9 +51,10 @@ impl Api {
         let mut response = self.exchange(&handle, node, request).await?;
         gap.stream(&mut response);
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(until_close(pass_back(response)));
+            return Ok(OnNode::mark(until_close(pass_back(response)), node.name()));
         }
-        Ok(self.tunnel(call, response, self.reign_ends(), after))
+        let cut = self.breaks_off(&call.caller);
+        Ok(OnNode::mark(self.tunnel(call, response, cut, after), node.name()))
     }
 
     /// Joins the client's connection to that of an answered upgrade, until either side or `cut` ends it; then runs

@@ -144,7 +144,7 @@ impl Api {
         let now = view.at(&node.addr).unwrap_or(node);
         for name in names.iter().filter(|name| now.inventory.image(name).is_none()) {
             let wanted = Wanted { image: name.clone(), ..Wanted::default() };
-            match self.supply.bring(wanted, node, self.config.manager.image_copy).await {
+            match self.supply.bring(wanted, node, self.config().manager.image_copy).await {
                 // Under another name, the archive would not hold what was asked for.
                 Brought::There(None) => {}
                 Brought::Elsewhere { why, .. } => return Err(why.advise("save them one by one")),

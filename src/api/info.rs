@@ -22,7 +22,8 @@ impl Api {
         let view = self.cluster.view();
         let counts = Counts::of(view.containers().map(|(_, c)| c.life.word()));
         let specs = || view.validated().filter_map(|n| n.specs.as_ref());
-        let total = |sum: i64| with_overcommit(sum, self.placement.overcommit_percent);
+        let overcommit = self.placement().overcommit_percent;
+        let total = |sum: i64| with_overcommit(sum, overcommit);
         let images: usize = view.validated().map(|n| n.inventory.images.len()).sum();
         let memory: i64 = specs().map(|s| total(s.memory)).sum();
         let cpus: i64 = specs().map(|s| total(s.cpus)).sum();
@@ -50,7 +51,7 @@ impl Api {
                 "IPv4Forwarding": true,
                 "BridgeNfIptables": true,
                 "BridgeNfIp6tables": true,
-                "Debug": self.config.log.level == crate::config::Level::Debug,
+                "Debug": self.config().log.level == crate::config::Level::Debug,
                 "NFd": 0,
                 "OomKillDisable": true,
                 "NGoroutines": 0,
@@ -72,7 +73,7 @@ impl Api {
                 "NoProxy": "",
                 "Name": self.host.name,
                 "Labels": [],
-                "ExperimentalBuild": self.config.experimental,
+                "ExperimentalBuild": self.config().experimental,
                 "ServerVersion": concat!("swarm/", env!("CARGO_PKG_VERSION")),
                 "Runtimes": null,
                 "DefaultRuntime": "",
@@ -107,65 +108,67 @@ impl Api {
 
     /// The rows in the order and spelling of the classic manager: people and scripts read them.
     fn rows(&self, view: &View) -> Rows {
-        let filters: Vec<_> = self.placement.filters.iter().map(|f| f.word()).collect();
+        let placement = self.placement();
+        let filters: Vec<_> = placement.filters.iter().map(|f| f.word()).collect();
         let leadership = self.mandate.leadership();
         let mut rows: Rows = vec![("Role".into(), leadership.role.word().into())];
         if leadership.role != Role::Primary {
             rows.push(("Primary".into(), leadership.primary.unwrap_or_default()));
         }
         rows.extend([
-            ("Strategy".into(), self.placement.strategy.word().into()),
+            ("Strategy".into(), placement.strategy.word().into()),
             ("Filters".into(), filters.join(", ")),
         ]);
         rows.push(("Nodes".into(), view.nodes().len().to_string()));
         for node in view.nodes() {
-            self.node_rows(node, &mut rows);
+            node_rows(node, placement.overcommit_percent, &mut rows);
         }
         // Not one of the classic rows: behind those, whose places scripts know.
         rows.push(("Discovery".into(), self.listing().to_string()));
         rows
     }
+}
 
-    fn node_rows(&self, node: &Node, rows: &mut Rows) {
-        let name = if node.name().is_empty() { "(unknown)" } else { node.name() };
-        rows.push((format!(" {name}"), node.addr.clone()));
-        let mut row = |key: &str, value: String| rows.push((format!("  └ {key}"), value));
-        let specs = node.specs.as_deref();
-        let counts = Counts::of(node.inventory.containers.values().map(|c| c.life.word()));
-        let total = |sum: i64| with_overcommit(sum, self.placement.overcommit_percent);
-        let (cpus, memory) = specs.map_or((0, 0), |s| (total(s.cpus), total(s.memory)));
-        let labels: Vec<_> = node.labels().iter().map(|(k, v)| format!("{k}={v}")).collect();
-        row("ID", node.id().to_string());
-        row("Status", node.state.word().to_string());
-        if !node.orders.takes_containers() {
-            let since = clock::rfc3339(node.orders.since);
-            row("Availability", format!("{} since {since}", node.orders.availability.word()));
-            if !node.orders.reason.is_empty() {
-                row("Availability Reason", node.orders.reason.clone());
-            }
+/// One node's rows.
+fn node_rows(node: &Node, overcommit: i64, rows: &mut Rows) {
+    let name = if node.name().is_empty() { "(unknown)" } else { node.name() };
+    rows.push((format!(" {name}"), node.addr.clone()));
+    let mut row = |key: &str, value: String| rows.push((format!("  └ {key}"), value));
+    let specs = node.specs.as_deref();
+    let counts = Counts::of(node.inventory.containers.values().map(|c| c.life.word()));
+    let total = |sum: i64| with_overcommit(sum, overcommit);
+    let (cpus, memory) = specs.map_or((0, 0), |s| (total(s.cpus), total(s.memory)));
+    let labels: Vec<_> = node.labels().iter().map(|(k, v)| format!("{k}={v}")).collect();
+    row("ID", node.id().to_string());
+    row("Status", node.state.word().to_string());
+    if !node.orders.takes_containers() {
+        let since = clock::rfc3339(node.orders.since);
+        row("Availability", format!("{} since {since}", node.orders.availability.word()));
+        if !node.orders.reason.is_empty() {
+            row("Availability Reason", node.orders.reason.clone());
         }
-        row(
-            "Containers",
-            match node.is_healthy() {
-                true => format!(
-                    "{} ({} Running, {} Paused, {} Stopped)",
-                    counts.total,
-                    counts.running,
-                    counts.paused,
-                    counts.stopped()
-                ),
-                false => counts.total.to_string(),
-            },
-        );
-        row("Reserved CPUs", format!("{} / {cpus}", node.inventory.used.cpus()));
-        row("Reserved Memory", format!("{} / {}", size(node.inventory.used.memory), size(memory)));
-        row("Labels", labels.join(", "));
-        if let Some(error) = &node.error {
-            row("Error", error.clone());
-        }
-        row("UpdatedAt", clock::rfc3339(node.updated_at));
-        row("ServerVersion", specs.map_or_else(String::new, |s| s.version.clone()));
     }
+    row(
+        "Containers",
+        match node.is_healthy() {
+            true => format!(
+                "{} ({} Running, {} Paused, {} Stopped)",
+                counts.total,
+                counts.running,
+                counts.paused,
+                counts.stopped()
+            ),
+            false => counts.total.to_string(),
+        },
+    );
+    row("Reserved CPUs", format!("{} / {cpus}", node.inventory.used.cpus()));
+    row("Reserved Memory", format!("{} / {}", size(node.inventory.used.memory), size(memory)));
+    row("Labels", labels.join(", "));
+    if let Some(error) = &node.error {
+        row("Error", error.clone());
+    }
+    row("UpdatedAt", clock::rfc3339(node.updated_at));
+    row("ServerVersion", specs.map_or_else(String::new, |s| s.version.clone()));
 }
 
 /// Shown by newer clients under the rows.

@@ -6,6 +6,7 @@
 
 pub mod admit;
 pub mod answer;
+pub mod audit;
 pub mod build;
 pub mod builders;
 pub mod call;
@@ -26,6 +27,7 @@ pub mod image_list;
 pub mod images;
 pub mod info;
 pub mod lifecycle;
+pub mod limits;
 pub mod line;
 pub mod linger;
 pub mod networks;
@@ -53,9 +55,10 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::cluster::Cluster;
-use crate::config::Config;
+use crate::config::{Config, Settings};
 use crate::discovery::lan::advertise::Told;
 use crate::discovery::outlook::Outlook;
 use crate::discovery::registry::Registry;
@@ -71,14 +74,16 @@ use crate::tls::pki::authority::Authority;
 pub struct Api {
     /// The engines.
     pub cluster: Arc<Cluster>,
-    /// The effective configuration.
-    pub config: Config,
+    /// The configuration in force.
+    pub settings: Settings,
     /// Whether this manager may change anything.
     pub mandate: Mandate,
     /// The way to the manager that may, if it is another.
     pub primary: replica::Way,
-    /// How containers are placed.
-    pub placement: scheduler::Options,
+    /// How much one client may ask for.
+    pub limits: Arc<limits::Limits>,
+    /// Whether the certificate with a serial number counts no more.
+    pub revoked: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     /// Where the engines are listed.
     pub discovery: Backend,
     /// How discovery stands.
@@ -126,12 +131,28 @@ pub struct About {
 }
 
 impl Api {
+    /// The configuration as it is now.
+    pub fn config(&self) -> Arc<Config> {
+        self.settings.now()
+    }
+
+    /// How containers are placed now.
+    pub fn placement(&self) -> scheduler::Options {
+        let config = self.config();
+        let manager = &config.manager;
+        scheduler::Options {
+            strategy: manager.strategy,
+            filters: manager.filter.clone(),
+            overcommit_percent: scheduler::overcommit_percent(manager.overcommit),
+        }
+    }
+
     /// Runs `work` to its end, also when the client that waits for it leaves.
     pub async fn to_the_end<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let ended = self.streams.spawn(work).await;
+        let ended = self.streams.spawn(work.in_current_span()).await;
         ended.unwrap_or_else(|e| Err(Error::us(Kind::Internal, format!("a task failed: {e}"))))
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyper::{Method, Response, StatusCode};
 
+use crate::api::audit::OnNode;
 use crate::api::call::{Call, encode};
 use crate::api::{Api, error};
 use crate::cluster::lookup;
@@ -107,7 +108,7 @@ impl Api {
             return Err(answered(status, &answer));
         }
         handle.refresh(What::Networks).await;
-        Ok(error::raw_json(status, answer))
+        Ok(OnNode::mark(error::raw_json(status, answer), node.name()))
     }
 
     /// No driver named: what the configuration says; `auto` is a bridge as long as no multi-host driver is
@@ -117,7 +118,8 @@ impl Api {
         if named {
             return;
         }
-        let driver = match self.config.manager.network_driver.as_str() {
+        let config = self.config();
+        let driver = match config.manager.network_driver.as_str() {
             "auto" => "bridge",
             other => other,
         };

@@ -24,7 +24,7 @@ impl Api {
     pub async fn renew(&self, name: &str, node: &Arc<Node>) -> Result<()> {
         let view = self.cluster.view();
         let rivals = rivals(&view, node, name);
-        if rivals.is_empty() || !self.config.manager.image_copy {
+        if rivals.is_empty() || !self.config().manager.image_copy {
             return Ok(());
         }
         let mut own = ask(&self.cluster, [Arc::clone(node)], name);

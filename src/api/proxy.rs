@@ -7,6 +7,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response};
 
 use crate::api::Api;
+use crate::api::audit::OnNode;
 use crate::api::call::{Call, Query};
 use crate::api::gap::Gap;
 use crate::docker::http::{Body, BoxError, answered, boxed, full, read_whole};
@@ -55,7 +56,7 @@ impl Api {
         let request = build(parts.method, &target, &parts.headers, boxed(body))?;
         let mut response = pass_back(self.exchange(handle, node, request).await?);
         gap.stream(&mut response);
-        Ok(response)
+        Ok(OnNode::mark(response, node.name()))
     }
 
     /// Sends a request and waits for the head of the answer as long as the engine lives. Waiting is the

@@ -137,7 +137,7 @@ impl Api {
             platform.as_ref().is_none_or(|asked| here.is_some_and(|here| here.runs(asked)))
         };
         let nodes: Vec<_> = self.usable()?.into_iter().filter(runs).collect();
-        if self.config.manager.pull == config::Pull::All {
+        if self.config().manager.pull == config::Pull::All {
             return Ok(nodes);
         }
         let holders: Vec<_> = nodes.iter().filter(|n| n.inventory.image(image).is_some()).cloned().collect();

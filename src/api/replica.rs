@@ -15,7 +15,7 @@ use hyper::{Request, Response, StatusCode};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::access::Caller;
-use crate::api::call::{Call, Peer};
+use crate::api::call::{Call, Peer, RequestId, Sender};
 use crate::api::ending::cut_by;
 use crate::api::hijack::until_close;
 use crate::api::proxy::{build, pass_back};
@@ -27,6 +27,7 @@ use crate::docker::http::{Body, Client, Failed, boxed};
 use crate::election::{Leadership, Role, no_primary};
 use crate::error::{Error, Kind, Result};
 use crate::tls::ClientTls;
+use crate::tls::identity::Identity;
 
 /// The mark of a call that was passed on: the address of its client, or `unix`.
 const PASSED_ON: HeaderName = HeaderName::from_static("x-swarmd-passed-on");
@@ -35,6 +36,9 @@ const PASSED_USER: HeaderName = HeaderName::from_static("x-swarmd-user");
 /// The mark of an answer that says: nothing was done, I am not the primary.
 const REFUSED: HeaderName = HeaderName::from_static("x-swarmd-not-primary");
 
+/// What a call is called.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// How long a call waits for a primary.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long until a primary that cannot be reached is tried again.
@@ -42,6 +46,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// How long a manager that is not the primary any more has for finishing what may have changed something: as long as
 /// it drains when it is stopped.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How often open streams look whether their certificate still counts.
+const REVOCATION: Duration = Duration::from_secs(1);
 
 /// What became of a call.
 pub enum Passed {
@@ -86,21 +93,26 @@ impl Api {
         &self,
         request: &mut Request<Incoming>,
         peer: Peer,
-        caller: Arc<Caller>,
-    ) -> (Peer, Arc<Caller>) {
-        let shared = self.mandate.is_shared() && !matches!(peer, Peer::Unix);
-        if shared && caller.speaks_for_others() {
-            return match asserted(request.headers()) {
-                Some((peer, None)) => (peer, caller),
-                Some((peer, Some(user))) => (peer, Arc::new(user)),
-                None => (peer, caller),
-            };
-        }
+        identity: Option<Arc<Identity>>,
+    ) -> Sender {
+        let caller = match (&identity, peer) {
+            (_, Peer::Stranger(_)) => Caller::stranger(),
+            (Some(identity), _) => Caller::of(identity, !self.config().has_pki()),
+            (None, _) => Caller::trusted(),
+        };
         let headers = request.headers_mut();
-        for name in [PASSED_ON, PASSED_USER] {
-            headers.remove(name);
+        let shared = self.mandate.is_shared() && peer != Peer::Unix;
+        if !(shared && caller.speaks_for_others()) {
+            for name in [PASSED_ON, PASSED_USER] {
+                headers.remove(name);
+            }
         }
-        (peer, caller)
+        let id = headers.get(REQUEST_ID).filter(|_| headers.contains_key(PASSED_ON));
+        let id = id.and_then(|id| RequestId::parse(id.to_str().ok()?)).unwrap_or_else(RequestId::make);
+        match asserted(headers) {
+            Some((peer, user)) => Sender { peer, identity, caller: Arc::new(user.unwrap_or(caller)), id },
+            None => Sender { peer, identity, caller: Arc::new(caller), id },
+        }
     }
 }
 
@@ -193,7 +205,13 @@ impl Api {
     /// The primary's answer as ours. Its streams end when it is replaced.
     fn bring_back(&self, call: Call, answer: Response<Incoming>, primary: &str) -> Response<Body> {
         let grace = if changes(call.method()) { GRACE } else { Duration::ZERO };
-        let cut = self.replaced(primary.to_string(), grace);
+        let (replaced, revoked) = (self.replaced(primary.to_string(), grace), self.revocation(&call.caller));
+        let cut = async {
+            tokio::select! {
+                () = replaced => {}
+                () = revoked => {}
+            }
+        };
         let mut response = match answer.status() {
             StatusCode::SWITCHING_PROTOCOLS => self.tunnel(call, answer, cut, async {}),
             _ => cut_by(until_close(pass_back(answer)), cut),
@@ -211,14 +229,29 @@ impl Api {
         }
     }
 
-    /// Ends when the reign that we are in ends, other than by an orderly stop: then what is under way is drained.
-    pub fn reign_ends(&self) -> impl Future<Output = ()> + Send + 'static {
+    /// Ends when a call is to be broken off: the reign that we are in has ended, other than by an orderly stop (then
+    /// what is under way is drained), or the caller's certificate was revoked.
+    pub fn breaks_off(&self, caller: &Caller) -> impl Future<Output = ()> + Send + 'static {
         let (mandate, closing) = (self.mandate.clone(), self.closing.clone());
-        let term = mandate.leadership().term;
+        let (term, revoked) = (mandate.leadership().term, self.revocation(caller));
         async move {
-            mandate.deposed(term).await;
+            tokio::select! {
+                () = mandate.deposed(term) => {}
+                () = revoked => return,
+            }
             if closing.is_cancelled() {
                 std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Ends when the caller's certificate is revoked; without one never.
+    fn revocation(&self, caller: &Caller) -> impl Future<Output = ()> + Send + 'static {
+        let (revoked, serial) = (Arc::clone(&self.revoked), caller.serial.clone());
+        async move {
+            let Some(serial) = serial else { return std::future::pending().await };
+            while !revoked(&serial) {
+                sleep(REVOCATION).await;
             }
         }
     }
@@ -235,6 +268,9 @@ fn passed(call: &Call, body: Body) -> Result<Request<Body>> {
     }
     let client = HeaderValue::try_from(call.peer.to_string());
     headers.insert(PASSED_ON, client.unwrap_or(HeaderValue::from_static("unix")));
+    if let Ok(id) = HeaderValue::try_from(call.id.to_string()) {
+        headers.insert(REQUEST_ID, id);
+    }
     if let Some(user) = call.caller.passed_on() {
         let user = HeaderValue::try_from(user);
         headers.insert(PASSED_USER, user.unwrap_or(HeaderValue::from_static("?")));

@@ -263,3 +263,26 @@ fn an_encoded_slash_is_part_of_a_name_and_leads_nowhere_else() {
         }
     }
 }
+
+/// Who may use what, as people read it. `tests/cluster/access` holds it against the program.
+const ROLES: &str = include_str!("../../tests/cluster/access/roles.txt");
+
+#[test]
+fn every_line_stands_in_the_table_of_roles_once() {
+    let mut listed: Vec<(&str, &str)> = ROLES
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            assert!(words.len() == 6 && words[2..].iter().all(|w| matches!(*w, "yes" | "-")), "{line}");
+            (words[0], words[1])
+        })
+        .collect();
+    let mut lines: Vec<(&str, &str)> = TABLE
+        .iter()
+        .flat_map(|(methods, pattern, _, _)| methods.split(' ').map(move |method| (method, *pattern)))
+        .collect();
+    listed.sort_unstable();
+    lines.sort_unstable();
+    assert_eq!(listed, lines);
+}

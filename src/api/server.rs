@@ -15,12 +15,10 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access::Caller;
 use crate::api::Api;
 use crate::api::call::Peer;
 use crate::api::line::{Line, Socket as ClientSocket};
 use crate::api::linger::Lingering;
-use crate::config::Config;
 use crate::docker::connect::prepare;
 use crate::systemd::beat::{self, Beat};
 use crate::systemd::sockets::Socket;
@@ -28,13 +26,11 @@ use crate::tls::identity::Identity;
 use crate::tls::refusal;
 use crate::tls::server::Acceptor;
 
-/// Connections at once. Each `logs -f`, `attach` and `events` holds one.
+/// Connections at once on a unix socket. Each `logs -f`, `attach` and `events` holds one.
 const CONNECTIONS: usize = 8192;
 /// A head must arrive within this time. Go's clients keep idle connections for 90 s: ending those earlier
 /// would race with their next request.
 const HEAD_DEADLINE: Duration = Duration::from_secs(120);
-/// A TLS handshake must be done within this time.
-const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// Pause after a failed accept (out of descriptors, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -52,7 +48,11 @@ pub async fn serve(
     cancel: CancellationToken,
 ) {
     let connections = TaskTracker::new();
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let connections_at_once = match &socket {
+        Socket::Tcp(_) => api.limits.set().connections as usize,
+        Socket::Unix(..) => CONNECTIONS,
+    };
+    let room = Arc::new(Semaphore::new(connections_at_once));
     let mut beats = tokio::time::interval(beat::PERIOD);
     loop {
         let accepted = tokio::select! {
@@ -95,52 +95,73 @@ async fn accept(socket: &Socket, room: &Arc<Semaphore>) -> Option<(Accepted, Own
 /// Shakes hands if need be, then serves. Unix sockets are never TLS: the file's permissions are the key.
 async fn greet(accepted: Accepted, tls: Option<Acceptor>, api: Arc<Api>, cancel: CancellationToken) {
     match (accepted, tls) {
-        (Accepted::Unix(stream), _) => connection(stream, Peer::Unix, Caller::trusted(), api, cancel).await,
+        (Accepted::Unix(stream), _) => connection(stream, Peer::Unix, None, api, cancel).await,
         (Accepted::Tcp(stream, peer), tls) => {
+            let Some(_counted) = api.limits.connect(peer.ip()) else {
+                tracing::debug!(PEER = %peer, "refused: it has too many connections already");
+                return;
+            };
             prepare(&stream);
             match tls {
-                None => connection(stream, Peer::Tcp(peer), Caller::trusted(), api, cancel).await,
-                Some(tls) => match tokio::time::timeout(HANDSHAKE_DEADLINE, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => {
-                        let (peer, caller) = met(&stream, peer, &api.config);
-                        connection(stream, peer, caller, api, cancel).await;
+                None => connection(stream, Peer::Tcp(peer), None, api, cancel).await,
+                Some(tls) => {
+                    if let Some(stream) = shake_hands(stream, peer, &tls, &api).await {
+                        let (peer, identity) = met(&stream, peer, api.config().tls.tlsverify);
+                        connection(stream, peer, identity, api, cancel).await;
                     }
-                    Ok(Err(e)) => {
-                        tracing::info!(PEER = %peer, "TLS handshake failed: {e} ({})", refusal::cure(&e));
-                    }
-                    Err(_) => tracing::info!(PEER = %peer, "TLS handshake took too long"),
-                },
+                }
             }
         }
     }
 }
 
+/// So many at once, each within its time: waiting for a turn counts, too.
+async fn shake_hands(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: &Acceptor,
+    api: &Api,
+) -> Option<TlsStream<TcpStream>> {
+    let handshake = async {
+        let _turn = api.limits.handshakes.acquire().await;
+        tls.accept(stream).await
+    };
+    match tokio::time::timeout(api.limits.set().handshake_timeout, handshake).await {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(e)) => tracing::info!(PEER = %peer, "TLS handshake failed: {e} ({})", refusal::cure(&e)),
+        Err(_) => tracing::info!(PEER = %peer, "TLS handshake took too long"),
+    }
+    None
+}
+
 /// Who is at the other end of a handshake. A certificate that was shown is a good one, or there were no connection.
-fn met(stream: &TlsStream<TcpStream>, peer: SocketAddr, config: &Config) -> (Peer, Caller) {
-    if !config.tls.tlsverify {
-        return (Peer::Tcp(peer), Caller::trusted());
-    }
-    match stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()) {
-        Some(leaf) => (Peer::Tcp(peer), Caller::of(Identity::of(leaf), !config.has_pki())),
-        None => (Peer::Stranger(peer), Caller::stranger()),
-    }
+fn met(stream: &TlsStream<TcpStream>, peer: SocketAddr, demanded: bool) -> (Peer, Option<Arc<Identity>>) {
+    let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let identity = leaf.and_then(Identity::of).map(Arc::new);
+    let peer = match demanded && identity.is_none() {
+        true => Peer::Stranger(peer),
+        false => Peer::Tcp(peer),
+    };
+    (peer, identity)
 }
 
 async fn connection<S: ClientSocket>(
     stream: S,
     peer: Peer,
-    caller: Caller,
+    identity: Option<Arc<Identity>>,
     api: Arc<Api>,
     cancel: CancellationToken,
 ) {
-    let caller = Arc::new(caller);
+    let (header_bytes, headers) = (api.limits.set().header_bytes as usize, api.limits.set().headers as usize);
     let service = service_fn(move |request: Request<Incoming>| {
-        let (api, caller) = (Arc::clone(&api), Arc::clone(&caller));
-        async move { Ok::<_, std::convert::Infallible>(api.answer(request, peer, caller).await) }
+        let (api, identity) = (Arc::clone(&api), identity.clone());
+        async move { Ok::<_, std::convert::Infallible>(api.answer(request, peer, identity).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE)
+        .max_buf_size(header_bytes)
+        .max_headers(headers)
         .serve_connection(TokioIo::new(Lingering::new(Line::new(stream))), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);

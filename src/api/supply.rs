@@ -236,7 +236,7 @@ impl Api {
         let platform = ask.query.get("platform").and_then(Platform::parse);
         let id = self.newest(image, node).await;
         let wanted = Wanted { image: image.to_string(), platform, id };
-        let brought = self.supply.bring(wanted, node, self.config.manager.image_copy).await;
+        let brought = self.supply.bring(wanted, node, self.config().manager.image_copy).await;
         if let Brought::There(name) = brought {
             return Ok(name);
         }

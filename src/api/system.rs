@@ -46,7 +46,7 @@ impl Api {
     /// `GET /version`
     pub fn version(&self, range: ApiRange) -> Response<Body> {
         let version = concat!("swarm/", env!("CARGO_PKG_VERSION"));
-        let experimental = self.config.experimental;
+        let experimental = self.config().experimental;
         let facts = json!({
             "ApiVersion": range.max.to_string(),
             "Arch": self.host.arch,
@@ -96,7 +96,7 @@ impl Api {
         let from = match call.peer {
             Peer::Unix => Origin::Unix,
             // With `tlsverify` who is no stranger has shown a good certificate.
-            Peer::Tcp(peer) => Origin::of_tcp(peer.ip(), self.config.tls.tlsverify),
+            Peer::Tcp(peer) => Origin::of_tcp(peer.ip(), self.config().tls.tlsverify),
             // Managers do not pass such calls on: whoever says so is nobody that we know.
             Peer::Stranger(_) | Peer::Behind(_) => Origin::Remote,
         };

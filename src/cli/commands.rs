@@ -4,7 +4,7 @@
 
 use super::enroll::PKI;
 use super::flags::{
-    ASK, CREATE, HELP, JOIN, LIST, MANAGE, NATIVE, NEW_TOKEN, PROJECT, SECRETS, SOURCES, TLS,
+    ASK, CHECK, CREATE, HELP, JOIN, LIST, MANAGE, NATIVE, NEW_TOKEN, PROJECT, SECRETS, SOURCES, TLS,
 };
 use super::grammar::Tables;
 use super::operate::{Ask, NODE, REBALANCE};
@@ -66,8 +66,8 @@ pub static COMMANDS: &[Spec] = &[
     Spec {
         name: "check",
         short: "",
-        summary: "Check the configuration, change nothing",
-        flags: &[NATIVE],
+        summary: "Find what is wrong with the configuration, this machine and its neighbours; change nothing",
+        flags: &[CHECK, NATIVE],
         kind: CommandKind::Check,
     },
     Spec {

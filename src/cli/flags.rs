@@ -234,6 +234,18 @@ pub(super) const NATIVE: &[Flag] = &[
     HELP,
 ];
 
+pub(super) const CHECK: &[Flag] = &[
+    flag(
+        &["offline"],
+        Switch,
+        "",
+        "",
+        "",
+        "look at the configuration and the files that it names, at nothing else",
+    ),
+    flag(&["json"], Switch, "", "", "", "print JSON"),
+];
+
 pub(super) const SECRETS: &[Flag] = &[flag(
     &["secrets"],
     Switch,

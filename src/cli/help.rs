@@ -165,8 +165,12 @@ Exit codes: 64 bad command line, 69 something needed is not there, 70 internal e
 ";
 
 const CHECK: &str = "
-Prints one line per finding, PASS, WARN or FAIL, each with what to do. Exit code 0 when nothing failed,
-78 otherwise. It opens no port and talks to nobody, so it can run beside the daemon.
+Prints one line per finding, PASS, WARN or FAIL, and below it what to do: configuration, certificates, clock, name
+and memory cgroup of this machine, state directory, ports, names, Docker, discovery, managers. It is done within
+seconds, opens no port and changes nothing, so it can run beside the daemon. As root it knows most.
+
+Exit code 0 when nothing failed; 78 when the configuration or a file that it names is wrong, 69 when something
+else failed. With --json: `ok`, and `findings` with `verdict`, `about`, `text`, `cure`.
 ";
 
 const CONFIG: &str = "

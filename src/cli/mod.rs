@@ -29,7 +29,9 @@ use crate::config::overlay::Setting;
 use crate::config::problem::{Problem, into_error};
 use crate::docker::endpoint::Endpoint;
 use crate::error::Error;
+use crate::systemd::journal;
 use commands::{CommandKind, Spec, Text};
+use doctor::Checkup;
 use flags::GLOBAL;
 use grammar::Parsed;
 
@@ -57,7 +59,7 @@ pub enum Command {
         tls: Tls,
     },
     /// `check`: run [`doctor::check`].
-    Check(Sources),
+    Check(Checkup),
     /// `config`: run [`show::config`].
     ShowConfig {
         /// What to read.
@@ -121,7 +123,10 @@ impl Outcome {
         use std::io::Write;
         let _ = std::io::stdout().write_all(self.stdout.as_bytes());
         let _ = std::io::stdout().flush();
-        let _ = std::io::stderr().write_all(self.stderr.as_bytes());
+        let _ = match self.code {
+            0 => std::io::stderr().write_all(self.stderr.as_bytes()),
+            _ => std::io::stderr().write_all(journal::as_error(&self.stderr).as_bytes()),
+        };
         std::process::ExitCode::from(self.code)
     }
 }
@@ -186,7 +191,6 @@ pub fn parse(argv0: &str, args: &[String], env: &dyn Fn(&str) -> Option<String>)
 pub fn answer(command: &Command) -> Option<Outcome> {
     match command {
         Command::Print(text) => Some(Outcome::text(text.as_str())),
-        Command::Check(sources) => Some(doctor::check(sources)),
         Command::ShowConfig { sources, secrets } => Some(show::config(sources, *secrets)),
         Command::Create { manager: None, .. } => Some(match create::mint() {
             Ok(token) => Outcome::token(&token),
@@ -326,7 +330,11 @@ fn native_command(
     sources.flags.extend(classic::settings(parsed));
     classic::global(&mut sources, global);
     match spec.kind {
-        CommandKind::Check => Ok(Command::Check(sources)),
+        CommandKind::Check => {
+            let (offline, json) =
+                (parsed.switch("offline") == Some(true), parsed.switch("json") == Some(true));
+            Ok(Command::Check(Checkup { sources, offline, json }))
+        }
         CommandKind::Config => {
             Ok(Command::ShowConfig { sources, secrets: parsed.switch("secrets") == Some(true) })
         }

@@ -61,14 +61,14 @@ impl Named for Leave {
     ];
 }
 
-/// `[limits]`: none of them holds for unix sockets.
+/// `[limits]`: none of them holds for unix sockets; those of requests neither for who needs no certificate on loopback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// `connections`: open at once, over each listener. Default 8192.
     pub connections: u32,
-    /// `connections-per-client`: of one address. Default 1024.
+    /// `connections-per-client`: of one address. Default 4096.
     pub connections_per_client: u32,
-    /// `header-bytes`: of the head of one request. Default 64 KiB.
+    /// `header-bytes`: of the head of one request. Default 256 KiB.
     pub header_bytes: u32,
     /// `headers`: in one request. Default 100.
     pub headers: u32,
@@ -76,9 +76,9 @@ pub struct Limits {
     pub handshakes: u32,
     /// `handshake-timeout`: how long one may take. Default 10 s.
     pub handshake_timeout: Duration,
-    /// `requests-per-second` of one client in the long run. Default 200.
+    /// `requests-per-second` of one client in the long run. Default 1000.
     pub requests_per_second: u32,
-    /// `burst`: requests of one client at once. Default 2000.
+    /// `burst`: requests of one client at once. Default 5000.
     pub burst: u32,
     /// `strangers-per-second`: requests without a certificate where one is demanded, from one address. Default 20.
     pub strangers_per_second: u32,
@@ -88,13 +88,13 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 8192,
-            connections_per_client: 1024,
-            header_bytes: 64 << 10,
+            connections_per_client: 4096,
+            header_bytes: 256 << 10,
             headers: 100,
             handshakes: 256,
             handshake_timeout: Duration::from_secs(10),
-            requests_per_second: 200,
-            burst: 2000,
+            requests_per_second: 1000,
+            burst: 5000,
             strangers_per_second: 20,
         }
     }

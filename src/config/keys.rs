@@ -24,6 +24,8 @@ pub struct Key {
     pub set: fn(&mut Config, &Value) -> Result<(), Bad>,
     /// The value as TOML; `None` while unset.
     pub show: fn(&Config) -> Option<String>,
+    /// Takes the value over, from the second to the first.
+    pub copy: fn(&mut Config, &Config),
 }
 
 /// The key at this place.
@@ -53,6 +55,7 @@ macro_rules! key {
                 Ok(())
             },
             show: |config| ($show)(&config.$($field).+),
+            copy: |to, from| to.$($field).+.clone_from(&from.$($field).+),
         }
     };
 }
@@ -61,7 +64,7 @@ macro_rules! key {
 pub static KEYS: &[Key] = &[
     key!("role", "--role", RESTART, role, |v: &Value| v.named::<Role>("{name} not supported"), word),
     key!("state-dir", "--state-dir", RESTART, state_dir, state_dir, |v: &_| path(&Some(v))),
-    key!("experimental", "--experimental", RESTART, experimental, Value::boolean, plain),
+    key!("experimental", "--experimental", LIVE, experimental, Value::boolean, plain),
     key!("log.level", "--log-level", LIVE, log.level, level, word),
     key!("tls.tls", "--tls", RESTART, tls.tls, Value::boolean, plain),
     key!("tls.tlsverify", "--tlsverify", RESTART, tls.tlsverify, Value::boolean, plain),
@@ -119,7 +122,7 @@ pub static KEYS: &[Key] = &[
     key!(
         "discovery.heartbeat",
         "--heartbeat",
-        LIVE,
+        RESTART,
         discovery.heartbeat,
         |v: &Value| v.duration(SECOND, "{name} should be at least one second"),
         span
@@ -127,7 +130,7 @@ pub static KEYS: &[Key] = &[
     key!(
         "discovery.ttl",
         "--ttl",
-        LIVE,
+        RESTART,
         discovery.ttl,
         |v: &Value| v.duration(NANOSECOND, "{name} must be strictly superior to the heartbeat value"),
         span
@@ -195,7 +198,7 @@ pub static KEYS: &[Key] = &[
     key!(
         "manager.reschedule-delay",
         "--reschedule-delay",
-        RESTART,
+        LIVE,
         manager.reschedule_delay,
         |v: &Value| v.duration(Duration::ZERO, "{name} should not be a negative number"),
         span
@@ -211,8 +214,8 @@ pub static KEYS: &[Key] = &[
     ),
     key!("manager.socket-group", "--socket-group", RESTART, manager.socket_group, Value::optional, text),
     key!("manager.node-prefix", "--node-prefix", LIVE, manager.node_prefix, Value::boolean, plain),
-    key!("access.reader-logs", "access.reader-logs", RESTART, access.reader_logs, Value::boolean, plain),
-    key!("access.deployer-allow", "access.deployer-allow", RESTART, access.deployer_allow, leaves, words),
+    key!("access.reader-logs", "access.reader-logs", LIVE, access.reader_logs, Value::boolean, plain),
+    key!("access.deployer-allow", "access.deployer-allow", LIVE, access.deployer_allow, leaves, words),
     key!(
         "access.deployer-binds",
         "access.deployer-binds",

@@ -328,7 +328,7 @@ mod tests {
             .unwrap();
         let (_, changes) = loaded.reload().unwrap();
         let seen: Vec<_> = changes.iter().map(|change| (change.key, change.live)).collect();
-        assert_eq!(seen, [("experimental", false), ("manager.strategy", true), ("manager.advertise", false)]);
+        assert_eq!(seen, [("experimental", true), ("manager.strategy", true), ("manager.advertise", false)]);
         assert_eq!(changes[1].old.as_deref(), Some("\"spread\""));
         assert_eq!(changes[2].old, None);
         std::fs::write(&path, "nonsense = 1").unwrap();

@@ -17,10 +17,13 @@ pub mod overlay;
 pub mod pki;
 pub mod problem;
 mod read;
+pub mod settings;
 #[cfg(test)]
 mod shipped;
 pub mod units;
 pub mod value;
+
+pub use settings::Settings;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

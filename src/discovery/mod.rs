@@ -9,6 +9,7 @@ pub mod entry;
 pub mod file;
 pub mod kv;
 pub mod lan;
+pub mod memory;
 pub mod news;
 pub mod nodes;
 pub mod once;

@@ -227,7 +227,9 @@ impl Registry {
         }
         let mut held = self.held();
         match (&saved, &held.save_error) {
-            (Err(error), before) if before.as_ref() != Some(error) => tracing::error!("{error}"),
+            (Err(error), before) if before.as_ref() != Some(error) => {
+                tracing::error!(KIND = error.kind.word(), "{error}")
+            }
             (Ok(()), Some(_)) => tracing::info!("The token registry can be saved again"),
             _ => {}
         }

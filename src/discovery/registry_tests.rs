@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::discovery::watch::watch;
 use crate::discovery::{Backend, Means, Spec};
+use crate::systemd::beat::Beats;
 use tokio_util::sync::CancellationToken;
 
 fn registry() -> (TempDir, Registry) {
@@ -158,7 +159,7 @@ async fn a_join_reaches_watchers_in_this_process_at_once() {
     let means = Means { hosted: Some(&registry), ..Means::default() };
     let backend = Backend::open(&Spec::parse("token://T").unwrap(), &means).unwrap();
     let heartbeat = Duration::from_secs(3600);
-    let mut state = watch(backend, heartbeat, CancellationToken::new());
+    let mut state = watch(backend, heartbeat, Beats::default().join("the list"), CancellationToken::new());
     state.wait_for(|s| s.deliveries == 1).await.unwrap();
     let before = Instant::now();
     registry.register("T", "a:1", 0, Origin::Remote).await.unwrap();

@@ -15,7 +15,8 @@
 //!    entries, or all, is believed a ttl later: until then agents would be back. It need not be blank any more
 //!    when we look: the quickest agents are back at once.
 //!
-//! While a list cannot be read nothing changes at all.
+//! While a list cannot be read nothing changes at all. Nor does a restart of the manager change anything: it goes on
+//! with the members that it knew (`memory`), and with what it knew of the store.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -86,6 +87,19 @@ impl Roster {
             unsettled_until: Duration::ZERO,
             sound_since: None,
         }
+    }
+
+    /// Begins with what was known before a restart: the members, and what the list said of itself. What the list
+    /// says next is weighed as if there had been no restart.
+    pub fn recall(&mut self, entries: impl IntoIterator<Item = Entry>, proof: Proof) {
+        self.held.extend(entries.into_iter().map(|entry| Held { entry, missing: None }));
+        self.proof = Some(proof);
+    }
+
+    /// The members, and what the list said of itself when it was last read.
+    pub fn memory(&self) -> Option<(Vec<&Entry>, &Proof)> {
+        let proof = self.proof.as_ref()?;
+        Some((self.held.iter().map(|held| &held.entry).collect(), proof))
     }
 
     /// How many are members.

@@ -14,6 +14,7 @@ use crate::discovery::news::{self, News, Pace};
 use crate::discovery::roster::Proof;
 use crate::discovery::{Entry, backoff};
 use crate::error::{Error, Kind, Result};
+use crate::systemd::beat::Beat;
 
 /// One read of a list takes at most this long; backends have shorter deadlines of their own where they
 /// talk to somebody. This one is for a file on a dead network file system.
@@ -97,22 +98,28 @@ impl State {
 
 /// Reads `source` from now on, at once and then at each `heartbeat`, until `cancel` or until nobody listens.
 /// Failures are retried with growing pauses that never exceed the heartbeat.
-pub fn watch<S: Source>(source: S, heartbeat: Duration, cancel: CancellationToken) -> Receiver<State> {
+pub fn watch<S: Source>(
+    source: S,
+    heartbeat: Duration,
+    beat: Beat,
+    cancel: CancellationToken,
+) -> Receiver<State> {
     let (sender, receiver) = watch::channel(State::default());
     tokio::spawn(async move {
         tokio::select! {
             () = cancel.cancelled() => {}
             () = sender.closed() => {}
-            () = follow(&source, heartbeat, &sender) => {}
+            () = follow(&source, heartbeat, &beat, &sender) => {}
         }
     });
     receiver
 }
 
-async fn follow<S: Source>(source: &S, heartbeat: Duration, sender: &Sender<State>) {
+async fn follow<S: Source>(source: &S, heartbeat: Duration, beat: &Beat, sender: &Sender<State>) {
     let (mut failures, mut pace, mut ignored) = (0_u32, Pace::default(), Vec::new());
     let longest_retry = LONGEST_RETRY.min(heartbeat);
     loop {
+        beat.within(LIST_DEADLINE);
         let outcome = match timeout(LIST_DEADLINE, source.read()).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Error::store(Kind::Timeout, "the list could not be read in time")),
@@ -129,10 +136,14 @@ async fn follow<S: Source>(source: &S, heartbeat: Duration, sender: &Sender<Stat
         sender.send_modify(|state| state.take(outcome, Instant::now()));
         let pause = match (failures, source.cadence()) {
             // The sender must live on, or receivers would see a closed channel.
-            (0, Cadence::Once) => std::future::pending().await,
+            (0, Cadence::Once) => {
+                beat.within(Duration::MAX);
+                std::future::pending().await
+            }
             (0, Cadence::Heartbeat) => backoff::regular(heartbeat, fastrand::f64()),
             (n, _) => backoff::retry(n, longest_retry, fastrand::f64()),
         };
+        beat.within(pause + longest_retry);
         pace.rest(pause, longest_retry, news).await;
     }
 }
@@ -149,7 +160,7 @@ fn log_ignored(before: &mut Vec<String>, now: Vec<String>) {
 fn log_news(before: Option<&Error>, after: Option<&Error>) {
     match (before, after) {
         (_, Some(error)) if before != after => {
-            tracing::warn!(kind = error.kind.word(), "Discovery error: {error}");
+            tracing::warn!(KIND = error.kind.word(), "Discovery error: {error}");
         }
         (_, Some(error)) => tracing::debug!("Discovery error, still: {error}"),
         (Some(_), None) => tracing::info!("Discovery works again"),

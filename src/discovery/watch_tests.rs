@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use tokio::time::sleep;
 
 use super::*;
+use crate::systemd::beat::Beats;
 
 /// Answers by script, then repeats the last answer; notes when it was asked.
 struct Script {
@@ -79,7 +80,7 @@ const HEARTBEAT: Duration = Duration::from_secs(60);
 #[tokio::test(start_paused = true)]
 async fn delivers_at_once_then_only_changes_count() {
     let (source, asked) = script(vec![Ok(entries(&["a"])), Ok(entries(&["a"])), Ok(entries(&["a", "b"]))]);
-    let mut state = watch(source, HEARTBEAT, CancellationToken::new());
+    let mut state = watch(source, HEARTBEAT, Beats::default().join("the list"), CancellationToken::new());
     assert!(state.borrow().entries.is_none());
     state.changed().await.unwrap();
     assert_eq!(state.borrow().entries.as_deref(), Some(&entries(&["a"])[..]));
@@ -100,7 +101,7 @@ async fn errors_keep_the_list_and_are_retried_with_growing_pauses() {
     answers.extend((0..9).map(|_| broken("down")));
     answers.push(Ok(entries(&["b"])));
     let (source, asked) = script(answers);
-    let mut state = watch(source, HEARTBEAT, CancellationToken::new());
+    let mut state = watch(source, HEARTBEAT, Beats::default().join("the list"), CancellationToken::new());
     let failed = state.wait_for(|s| s.last_error.is_some()).await.unwrap().clone();
     assert_eq!(failed.entries.as_deref(), Some(&entries(&["a"])[..]));
     assert!(failed.last_ok < failed.last_try);
@@ -117,7 +118,7 @@ async fn errors_keep_the_list_and_are_retried_with_growing_pauses() {
 #[tokio::test(start_paused = true)]
 async fn a_list_that_hangs_is_an_error() {
     let (source, _) = script(vec![]);
-    let mut state = watch(source, HEARTBEAT, CancellationToken::new());
+    let mut state = watch(source, HEARTBEAT, Beats::default().join("the list"), CancellationToken::new());
     state.changed().await.unwrap();
     assert_eq!(state.borrow().last_error.as_ref().unwrap().kind, Kind::Timeout);
     assert!(state.borrow().entries.is_none());
@@ -127,7 +128,7 @@ async fn a_list_that_hangs_is_an_error() {
 async fn fixed_lists_are_read_until_they_succeed_and_never_again() {
     let (mut source, asked) = script(vec![broken("typo"), Ok(entries(&["a"]))]);
     source.cadence = Cadence::Once;
-    let mut state = watch(source, HEARTBEAT, CancellationToken::new());
+    let mut state = watch(source, HEARTBEAT, Beats::default().join("the list"), CancellationToken::new());
     state.wait_for(|s| s.deliveries == 1).await.unwrap();
     sleep(HEARTBEAT * 100).await;
     assert_eq!(asked.lock().unwrap().len(), 2);
@@ -139,7 +140,7 @@ async fn news_are_looked_at_at_once() {
     let (mut source, asked) = script(vec![Ok(entries(&["a"])), Ok(entries(&["b"]))]);
     let (pulse, receiver) = watch::channel(0);
     source.pulse = Some(receiver);
-    let mut state = watch(source, HEARTBEAT, CancellationToken::new());
+    let mut state = watch(source, HEARTBEAT, Beats::default().join("the list"), CancellationToken::new());
     state.wait_for(|s| s.deliveries == 1).await.unwrap();
     pulse.send(1).unwrap();
     state.wait_for(|s| s.deliveries == 2).await.unwrap();
@@ -154,14 +155,14 @@ async fn news_are_looked_at_at_once() {
 async fn stops_when_cancelled_or_when_nobody_listens() {
     let cancel = CancellationToken::new();
     let (source, asked) = script(vec![Ok(entries(&["a"]))]);
-    let mut state = watch(source, HEARTBEAT, cancel.clone());
+    let mut state = watch(source, HEARTBEAT, Beats::default().join("the list"), cancel.clone());
     state.changed().await.unwrap();
     cancel.cancel();
     assert!(state.changed().await.is_err());
     assert_eq!(asked.lock().unwrap().len(), 1);
 
     let (source, asked) = script(vec![Ok(entries(&["a"]))]);
-    drop(watch(source, HEARTBEAT, CancellationToken::new()));
+    drop(watch(source, HEARTBEAT, Beats::default().join("the list"), CancellationToken::new()));
     sleep(HEARTBEAT * 10).await;
     assert!(asked.lock().unwrap().len() <= 1);
 }

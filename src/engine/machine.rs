@@ -63,6 +63,11 @@ impl Machine {
         Machine { state: State::Pending, failures: 0, limit: limit.max(1), error: None }
     }
 
+    /// `engine-failure-retry` is this from now on.
+    pub fn set_limit(&mut self, limit: u32) {
+        self.limit = limit.max(1);
+    }
+
     /// The state.
     pub fn state(&self) -> State {
         self.state
@@ -76,7 +81,7 @@ impl Machine {
     /// 0 to 100; 0 unless Healthy. One failed contact out of three leaves 67.
     pub fn health(&self) -> i64 {
         match self.state {
-            State::Healthy => 100 - i64::from(self.failures) * 100 / i64::from(self.limit),
+            State::Healthy => 100 - i64::from(self.failures.min(self.limit)) * 100 / i64::from(self.limit),
             _ => 0,
         }
     }

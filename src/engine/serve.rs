@@ -76,7 +76,9 @@ impl<'a> Serving<'a> {
 
     /// Serves until the event stream ends or the engine is lost.
     pub(super) async fn run(mut self, mut stream: EventStream, ear: &mut mpsc::Receiver<Command>) {
+        let mut settings = self.engine.options.settings.clone();
         while !self.engine.is_lost() {
+            self.engine.beat.within(PING_INTERVAL);
             tokio::select! {
                 event = stream.next(), if self.held.len() < HELD_EVENTS => match event {
                     Ok(event) => self.on_event(event),
@@ -96,6 +98,12 @@ impl<'a> Serving<'a> {
                     self.want(What::Ping, None);
                 }
                 () = sleep_until(self.next_refresh) => self.refresh(),
+                () = settings.changed() => {
+                    if self.engine.is_named_otherwise() {
+                        break; // and reads everything again
+                    }
+                    self.next_refresh = Instant::now() + self.engine.refresh_pause();
+                }
             }
         }
         self.let_go();

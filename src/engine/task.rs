@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::config::Settings;
 use crate::docker::endpoint::Endpoint;
 use crate::docker::fence::Fence;
 use crate::docker::http::Client;
@@ -25,6 +26,7 @@ use crate::engine::refresh::What;
 use crate::engine::serve::Serving;
 use crate::engine::specs::Specs;
 use crate::error::Result;
+use crate::systemd::beat::{Beat, Beats};
 use crate::tls::ClientTls;
 
 /// Commands that may wait for a task before its users are told to wait.
@@ -33,22 +35,20 @@ const COMMAND_QUEUE: usize = 256;
 const REFRESH_PATIENCE: Duration = Duration::from_secs(3);
 /// An engine is not connected to again sooner than this after the last time.
 const SHORTEST_SERVICE: Duration = Duration::from_millis(300);
+/// Reading everything from an engine takes less than this, or hangs: the sum of many deadlines, and then some.
+const LONGEST_CONNECT: Duration = Duration::from_secs(600);
 
 /// How engines are watched.
 #[derive(Clone)]
 pub struct Options {
-    /// `engine-failure-retry`
-    pub failure_limit: u32,
-    /// `engine-refresh-min-interval`
-    pub refresh_min: Duration,
-    /// `engine-refresh-max-interval`
-    pub refresh_max: Duration,
-    /// `node-prefix`
-    pub node_prefix: bool,
+    /// Intervals, patience and names, as they are now.
+    pub settings: Settings,
     /// TLS towards engines on TCP.
     pub tls: Option<ClientTls>,
     /// Asked before each call that may change something on an engine.
     pub fence: Arc<dyn Fence>,
+    /// Where each task says that it turns.
+    pub beats: Beats,
 }
 
 /// Where a task's findings go. Called from the task; must not block.
@@ -118,10 +118,12 @@ pub fn spawn(endpoint: Endpoint, options: Options, sink: Arc<dyn Sink>, cancel: 
     let (commands, ear) = mpsc::channel(COMMAND_QUEUE);
     let engine = Engine {
         asker: Asker::new(client.clone()),
-        machine: Machine::new(options.failure_limit),
+        machine: Machine::new(options.settings.now().manager.engine_failure_retry),
         ledger: Ledger::default(),
         specs: None,
         node: Node::unknown(addr.clone(), clock::unix_seconds()),
+        beat: options.beats.join(format!("the watch of engine {addr}")),
+        prefixed: true,
         position: Position::default(),
         options,
         sink,
@@ -142,6 +144,9 @@ pub(super) struct Engine {
     pub(super) options: Options,
     pub(super) sink: Arc<dyn Sink>,
     pub(super) rng: fastrand::Rng,
+    pub(super) beat: Beat,
+    /// Whether the entries of containers were made with the node's name in front.
+    prefixed: bool,
 }
 
 impl Engine {
@@ -161,6 +166,7 @@ impl Engine {
     /// Connects and serves, over and over.
     async fn live(&mut self, ear: &mut mpsc::Receiver<Command>) {
         loop {
+            self.beat.within(LONGEST_CONNECT);
             match self.connect().await {
                 Ok(stream) => {
                     let started = Instant::now();
@@ -171,7 +177,9 @@ impl Engine {
                 Err(error) => self.failed(&error.to_string()),
             }
             if self.machine.error().is_some() {
-                tokio::time::sleep(self.machine.pause(self.rng.f64())).await;
+                let pause = self.machine.pause(self.rng.f64());
+                self.beat.within(pause);
+                tokio::time::sleep(pause).await;
             }
         }
     }
@@ -180,6 +188,7 @@ impl Engine {
     /// The stream is opened first, so that nothing can change unseen.
     async fn connect(&mut self) -> Result<EventStream> {
         self.asker.ping().await?;
+        self.prefixed = self.options.settings.now().manager.node_prefix;
         self.node.ip = fetch::resolve(self.asker.client.endpoint()).await?;
         self.read_specs().await?;
         self.position.begin(self.specs.as_ref().map_or(0, |s| s.told_at));
@@ -235,6 +244,7 @@ impl Engine {
         if self.machine.error() != Some(error) {
             tracing::info!(ENGINE = self.node.addr, NODE = self.node.name(), "engine: {error}");
         }
+        self.machine.set_limit(self.options.settings.now().manager.engine_failure_retry);
         let transition = self.machine.failed(error);
         self.publish();
         if let Some(transition) = transition {
@@ -283,17 +293,20 @@ impl Engine {
     /// What list entries need to know of this node.
     pub(super) fn place(&self) -> Place {
         let name = self.specs.as_ref().map(|s| s.name.clone());
-        Place {
-            prefix: name.filter(|_| self.options.node_prefix),
-            ip: self.node.ip,
-            copies: self.ledger.copies(),
-        }
+        Place { prefix: name.filter(|_| self.prefixed), ip: self.node.ip, copies: self.ledger.copies() }
     }
 
     /// A random pause between two refreshes.
     pub(super) fn refresh_pause(&mut self) -> Duration {
-        let spread = self.options.refresh_max.saturating_sub(self.options.refresh_min);
-        self.options.refresh_min + spread.mul_f64(self.rng.f64())
+        let settings = self.options.settings.now();
+        let shortest = settings.manager.engine_refresh_min_interval;
+        let spread = settings.manager.engine_refresh_max_interval.saturating_sub(shortest);
+        shortest + spread.mul_f64(self.rng.f64())
+    }
+
+    /// Whether entries would be made otherwise now than they were: then all is read again.
+    pub(super) fn is_named_otherwise(&self) -> bool {
+        self.prefixed != self.options.settings.now().manager.node_prefix
     }
 
     /// Whether it is out of use.

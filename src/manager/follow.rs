@@ -10,44 +10,82 @@ use tokio::time::{Instant, sleep};
 use crate::clock;
 use crate::cluster::Cluster;
 use crate::config::Discovery;
+use crate::discovery::memory::Memory;
 use crate::discovery::outlook::Outlook;
 use crate::discovery::roster::{Roster, Terms};
 use crate::discovery::{Entry, State};
+use crate::error::{Error, Kind};
+use crate::systemd::beat::{self, Beat};
 
 /// How often those whom the list does not name are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long agents have at most to write themselves in again after somebody cleared the list.
 const MOMENT: Duration = Duration::from_secs(5);
+/// A disk may take so long, an SD card that is worn out say.
+const SAVING: Duration = Duration::from_secs(60);
 
 /// The only one who adds members, and takes them out. (An operator takes out by way of discovery, too.)
 pub(super) struct Follower {
     cluster: Arc<Cluster>,
     roster: Roster,
+    memory: Memory,
+    beat: Beat,
     started: Instant,
     told: Sender<Outlook>,
+    /// Why the members cannot be saved, so that it is told once.
+    trouble: Option<Error>,
 }
 
 impl Follower {
-    pub(super) fn new(cluster: Arc<Cluster>, config: &Discovery, told: Sender<Outlook>) -> Follower {
+    /// With the members of `memory`, if it has any.
+    pub(super) fn new(
+        cluster: Arc<Cluster>,
+        config: &Discovery,
+        mut memory: Memory,
+        beat: Beat,
+        told: Sender<Outlook>,
+    ) -> Follower {
         let terms = Terms { ttl: config.ttl, moment: config.heartbeat.min(MOMENT) };
-        Follower { cluster, roster: Roster::new(terms), started: Instant::now(), told }
+        let mut roster = Roster::new(terms);
+        match memory.load() {
+            Ok(None) => {}
+            Ok(Some((entries, proof))) => {
+                for entry in &entries {
+                    cluster.add(entry.clone());
+                }
+                roster.recall(entries, proof);
+            }
+            // The store will tell.
+            Err(error) => tracing::warn!(KIND = error.kind.word(), "{error}"),
+        }
+        Follower { cluster, roster, memory, beat, started: Instant::now(), told, trouble: None }
     }
 
     /// Runs until discovery ends.
     pub(super) async fn follow(mut self, mut discovery: Receiver<State>) {
+        let mut beats = tokio::time::interval(beat::PERIOD);
         loop {
             let state = discovery.borrow_and_update().clone();
             self.take(&state);
             self.tell(&state);
-            let ended = tokio::select! {
-                changed = discovery.changed() => changed.is_err(),
-                () = sleep(LOOK), if self.roster.kept() > 0 => {
-                    self.settle();
-                    false
+            self.keep().await;
+            loop {
+                tokio::select! {
+                    changed = discovery.changed() => match changed {
+                        Ok(()) => break,
+                        Err(_) => return,
+                    },
+                    () = sleep(LOOK), if self.roster.kept() > 0 => {
+                        self.settle();
+                        break;
+                    }
+                    _ = beats.tick() => {
+                        self.beat.within(SAVING);
+                        if self.trouble.is_some() {
+                            self.keep().await;
+                        }
+                    }
                 }
-            };
-            if ended {
-                return;
             }
         }
     }
@@ -72,6 +110,27 @@ impl Follower {
                 self.roster.kept(),
                 self.roster.len()
             );
+        }
+    }
+
+    /// Keeps the members for the next start. A disk that fails is told once, and tried again while it does.
+    async fn keep(&mut self) {
+        let Some(page) = self.memory.news(&self.roster) else { return };
+        let written = page.clone();
+        let saved = tokio::task::spawn_blocking(move || written.save()).await;
+        match saved.unwrap_or_else(|e| Err(Error::us(Kind::Internal, e.to_string()))) {
+            Ok(()) => {
+                self.memory.saved(page);
+                if self.trouble.take().is_some() {
+                    tracing::info!("the list of engines can be saved again");
+                }
+            }
+            Err(error) => {
+                if self.trouble.as_ref() != Some(&error) {
+                    tracing::error!(KIND = error.kind.word(), "{error}");
+                }
+                self.trouble = Some(error);
+            }
         }
     }
 

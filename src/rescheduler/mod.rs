@@ -79,9 +79,9 @@ impl Rescheduler {
     ///
     /// Errors: a file that is there and cannot be read.
     pub fn open(api: Arc<Api>, may_act: MayAct) -> Result<Rescheduler> {
-        let (shelf, book) = Shelf::open(&api.config.state_dir)?;
+        let (shelf, book) = Shelf::open(&api.config().state_dir)?;
         book.superseded.keys().for_each(|id| api.cluster.hide(id));
-        api.cluster.moves().remember(book.remembered(api.config.manager.node_prefix));
+        api.cluster.moves().remember(book.remembered(api.config().manager.node_prefix));
         Ok(Rescheduler { api, may_act, book, shelf })
     }
 

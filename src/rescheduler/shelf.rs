@@ -62,7 +62,8 @@ impl Shelf {
         let saved = saved.unwrap_or_else(|e| Err(Error::us(Kind::Internal, e.to_string())));
         self.dirty = saved.is_err();
         match saved {
-            Err(error) if !self.complained => tracing::error!("{error}"),
+            Err(error) if !self.complained => tracing::error!(KIND = error.kind.word(), "{error}"),
+            Ok(()) if self.complained => tracing::info!("{WHAT} can be saved again"),
             _ => {}
         }
         self.complained = self.dirty;

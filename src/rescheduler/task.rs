@@ -35,7 +35,6 @@ pub(super) struct Task {
     pub(super) may_act: MayAct,
     /// Whether we may act, and have looked anew at what was decided before.
     leads: bool,
-    delay: u64,
     begun: Instant,
     pub(super) book: Book,
     pub(super) shelf: Shelf,
@@ -61,9 +60,7 @@ struct Seen {
 impl Task {
     pub(super) fn new(rescheduler: Rescheduler) -> Task {
         let Rescheduler { api, may_act, book, shelf } = rescheduler;
-        let delay = api.config.manager.reschedule_delay.as_millis();
         Task {
-            delay: u64::try_from(delay).unwrap_or(u64::MAX),
             begun: Instant::now(),
             watch: Watch::default(),
             seen: HashMap::new(),
@@ -119,7 +116,7 @@ impl Task {
         self.tell_who_waits(now);
         if leads {
             let busy = self.busy_now();
-            for step in self.watch.plan(&self.book, &view, &replacements, &busy, self.delay, now) {
+            for step in self.watch.plan(&self.book, &view, &replacements, &busy, self.delay(), now) {
                 let room = match step {
                     Step::Make(_) => self.making < MAKES,
                     _ => self.steps.len() < self.making + STEPS,
@@ -238,13 +235,18 @@ impl Task {
         });
     }
 
+    /// `reschedule-delay` as it is now, in milliseconds.
+    fn delay(&self) -> u64 {
+        u64::try_from(self.api.config().manager.reschedule_delay.as_millis()).unwrap_or(u64::MAX)
+    }
+
     fn busy_now(&self) -> BTreeSet<String> {
         self.busy.iter().cloned().chain(self.api.cluster.moves().under_way()).collect()
     }
 
     /// Shows why containers wait; the log tells of each reason once.
     fn tell_who_waits(&mut self, now: u64) {
-        let waiting = self.watch.waiting(&self.book, self.delay, now);
+        let waiting = self.watch.waiting(&self.book, self.delay(), now);
         if waiting == self.told {
             return;
         }

@@ -1,6 +1,11 @@
-//! Whether the loops of this process still turn: each beats, and whoever feeds the watchdog looks whether all did lately.
+//! Whether the loops of this process still turn: each says when it will be heard of again at the latest, and whoever
+//! feeds the watchdog looks whether one is overdue.
+//!
+//! That tells a loop that hangs: in a lock, in a call without an end, in a thread that nothing gets on. It does *not*
+//! tell one that turns and achieves nothing; such trouble has an error, which the status shows.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,39 +13,69 @@ use tokio::time::Instant;
 /// How often a loop with nothing to do beats all the same.
 pub const PERIOD: Duration = Duration::from_secs(1);
 
+/// A loop that beats at each [`PERIOD`] and was not heard of for so long is stuck. What a loop adds to the time that
+/// its own deadlines allow.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The loops of a process. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Beats(Arc<Mutex<Vec<Instant>>>);
+pub struct Beats(Arc<Mutex<Loops>>);
 
-/// One loop's.
-#[derive(Debug, Clone)]
+#[derive(Debug, Default)]
+struct Loops {
+    next: u64,
+    /// What each is, and when it is overdue.
+    known: HashMap<u64, (String, Instant)>,
+}
+
+/// One loop's. Ends with it.
+#[derive(Debug)]
 pub struct Beat {
     all: Beats,
-    position: usize,
+    number: u64,
 }
 
 impl Beats {
-    /// One loop more, from now on.
-    pub fn join(&self) -> Beat {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(Instant::now());
-        Beat { all: self.clone(), position: all.len() - 1 }
+    /// One loop more, from now on. `name` is for people: `engine 10.0.0.2:2375`.
+    pub fn join(&self, name: impl Into<String>) -> Beat {
+        let mut loops = self.loops();
+        let number = loops.next;
+        loops.next += 1;
+        loops.known.insert(number, (name.into(), Instant::now() + PATIENCE));
+        drop(loops);
+        Beat { all: self.clone(), number }
     }
 
-    /// Whether every loop beat within `limit`.
-    pub fn are_all_within(&self, limit: Duration) -> bool {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().all(|last| last.elapsed() <= limit)
+    /// The name of a loop that is overdue, if there is one.
+    pub fn stuck(&self) -> Option<String> {
+        let (loops, now) = (self.loops(), Instant::now());
+        loops.known.values().find(|(_, due)| *due < now).map(|(name, _)| name.clone())
+    }
+
+    fn loops(&self) -> MutexGuard<'_, Loops> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Beat {
-    /// The loop turns.
+    /// The loop turns, and does so again at the next [`PERIOD`].
     pub fn beat(&self) {
-        let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = all.get_mut(self.position) {
-            *last = Instant::now();
+        self.within(Duration::ZERO);
+    }
+
+    /// The loop turns; what it does next may take so long.
+    pub fn within(&self, time: Duration) {
+        if let Some((_, due)) = self.all.loops().known.get_mut(&self.number) {
+            let now = Instant::now();
+            // A pause of years, as a configuration may have it, is not worth watching.
+            *due = now.checked_add(time.saturating_add(PATIENCE)).unwrap_or(now + PATIENCE * 100_000);
         }
+    }
+}
+
+impl Drop for Beat {
+    fn drop(&mut self) {
+        self.all.loops().known.remove(&self.number);
     }
 }
 
@@ -51,15 +86,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_loop_that_is_stuck_is_enough() {
         let beats = Beats::default();
-        let limit = PERIOD * 3;
-        assert!(beats.are_all_within(limit));
-        let (one, two) = (beats.join(), beats.join());
-        tokio::time::sleep(PERIOD * 2).await;
+        assert_eq!(beats.stuck(), None);
+        let (one, two) = (beats.join("one"), beats.join("two"));
+        tokio::time::sleep(PATIENCE * 2 / 3).await;
         one.beat();
-        tokio::time::sleep(PERIOD * 2).await;
+        tokio::time::sleep(PATIENCE * 2 / 3).await;
         one.beat();
-        assert!(!beats.are_all_within(limit), "the other did not");
-        two.beat();
-        assert!(beats.are_all_within(limit));
+        assert_eq!(beats.stuck().as_deref(), Some("two"));
+        two.within(PATIENCE);
+        tokio::time::sleep(PATIENCE * 3 / 2).await;
+        assert_eq!(beats.stuck().as_deref(), Some("one"), "the other said that it takes longer");
+        drop(one);
+        assert_eq!(beats.stuck(), None, "who has ended is not stuck");
+        two.within(Duration::MAX);
+        assert_eq!(beats.stuck(), None);
     }
 }

@@ -80,6 +80,20 @@ impl Inherited {
         self.sockets.is_empty()
     }
 
+    /// For a role that listens nowhere: sockets of units are an error. Their supervisor goes on listening whatever
+    /// we do, so clients would wait for an answer that never comes. What was kept for us is no unit's.
+    pub fn refuse_units(&self) -> Result<()> {
+        let names: Vec<&str> = self.sockets.iter().map(|(name, _)| name.as_str()).collect();
+        let Some(unit) = names.iter().find(|name| **name != KEPT) else { return Ok(()) };
+        Err(Error::us(
+            Kind::Config,
+            format!("role \"agent\" answers nobody, but the supervisor hands it the socket {unit:?}"),
+        )
+        .advise(
+            "`systemctl disable --now swarmd.socket swarmd-local.socket` and start swarmd again, or set role = \"both\"",
+        ))
+    }
+
     /// Name and address of each.
     pub(super) fn addresses(&self) -> Result<Vec<(String, Address)>> {
         self.sockets
@@ -206,6 +220,19 @@ mod tests {
             ("local".into(), Address::Unix("/run/swarmd/swarmd.sock".into())),
             ("api".into(), Address::Tcp("127.0.0.1:2375".parse().unwrap())),
         ]
+    }
+
+    #[test]
+    fn an_agent_takes_no_socket_of_a_unit() {
+        let handed = |name: &str| {
+            let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+            Inherited::from_sockets(vec![(name.to_string(), Handed::Tcp(socket))])
+        };
+        assert_eq!(Inherited::default().refuse_units(), Ok(()));
+        assert_eq!(handed(KEPT).refuse_units(), Ok(()), "that was ours, and is released");
+        let error = handed("api").refuse_units().unwrap_err();
+        assert_eq!(error.exit_code(), 78, "{error}");
+        assert!(error.to_string().contains("systemctl disable --now swarmd.socket"), "{error}");
     }
 
     #[test]

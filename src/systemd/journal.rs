@@ -19,7 +19,8 @@ use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Registry, reload};
 
-use crate::config::Level;
+use crate::config::names::Named;
+use crate::config::{Level, Role};
 use crate::error::{Error, Kind, Result};
 
 /// Changes the level at run time.
@@ -51,10 +52,10 @@ pub fn early() -> DefaultGuard {
     tracing::subscriber::set_default(tracing_subscriber::registry().with(filter(Level::Warn)).with(plain))
 }
 
-/// Second phase, once in a process, after the guard of [`early`] is gone.
-pub fn init(level: Level) -> Result<Handle> {
+/// Second phase, once in a process, after the guard of [`early`] is gone. `role` goes into each entry of the journal.
+pub fn init(level: Level, role: Role) -> Result<Handle> {
     let (filter, handle) = reload::Layer::new(filter(level));
-    let output = output_layer(detect());
+    let output = output_layer(detect(), role);
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(filter).with(output))
         .map_err(|error| Error::us(Kind::Internal, format!("cannot set up logging: {error}")))?;
     Ok(Handle { filter: handle })
@@ -73,6 +74,8 @@ fn filter(level: Level) -> Targets {
         .with_default(ours.min(LevelFilter::WARN))
         .with_target("zookeeper_client", LevelFilter::ERROR)
         .with_target(env!("CARGO_PKG_NAME"), ours)
+        // Who did what is on record whatever the level is.
+        .with_target("swarmd::audit", ours.max(LevelFilter::INFO))
 }
 
 fn detect() -> Output {
@@ -98,7 +101,18 @@ fn is_journal(stream: &str, stderr: &FileStat) -> bool {
     stream == format!("{}:{}", stderr.st_dev, stderr.st_ino)
 }
 
-fn output_layer<S>(output: Output) -> Box<dyn Layer<S> + Send + Sync>
+/// Lines for people as the journal wants them, if standard error is the journal: each with the priority of an error.
+/// For what is said outside of the log, such as why the daemon could not start.
+pub fn as_error(text: &str) -> String {
+    match detect() {
+        Output::Journal => {
+            text.lines().map(|line| format!("<{}>{line}\n", priorities().error as u8 as char)).collect()
+        }
+        Output::Stderr { .. } => text.to_string(),
+    }
+}
+
+fn output_layer<S>(output: Output, role: Role) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
@@ -109,6 +123,7 @@ where
                 .with_syslog_identifier(env!("CARGO_PKG_NAME").into())
                 .with_field_prefix(None)
                 .with_priority_mappings(priorities())
+                .with_custom_fields([("ROLE", role.word())])
                 .boxed(),
             Err(_) => stderr_layer(false, false),
         },
@@ -177,6 +192,7 @@ mod tests {
             (Level::Error, "hyper", Tracing::WARN, false),
             (Level::Debug, "zookeeper_client::session", Tracing::WARN, false),
             (Level::Error, "swarmd", Tracing::ERROR, true),
+            (Level::Error, "swarmd::audit", Tracing::INFO, true),
         ] {
             assert_eq!(filter(level).would_enable(target, &at), shown, "{level:?} {target} {at}");
         }

@@ -159,11 +159,11 @@ fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(STATUS_LIMIT).collect()
 }
 
-/// Feeds the watchdog at half its period for as long as `alive` says so, until `cancel`. `None` when the
+/// Feeds the watchdog at half its period for as long as `stuck` names nothing, until `cancel`. `None` when the
 /// supervisor has no watchdog for us.
 pub fn spawn_watchdog(
     notifier: Notifier,
-    alive: impl Fn() -> bool + Send + 'static,
+    stuck: impl Fn() -> Option<String> + Send + 'static,
     cancel: CancellationToken,
 ) -> Option<tokio::task::JoinHandle<()>> {
     let half = notifier.watchdog().filter(|period| !period.is_zero())? / 2;
@@ -175,10 +175,9 @@ pub fn spawn_watchdog(
                 () = cancel.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            if alive() {
-                notifier.send(&[NotifyState::Watchdog]);
-            } else {
-                tracing::warn!("not feeding the watchdog: a loop is stuck");
+            match stuck() {
+                None => notifier.send(&[NotifyState::Watchdog]),
+                Some(name) => tracing::error!(LOOP = name, "not feeding the watchdog: {name} is stuck"),
             }
         }
     }))
@@ -276,7 +275,7 @@ mod tests {
         none.ready();
         none.status("x");
         assert!(!none.is_connected());
-        assert!(spawn_watchdog(none, || true, CancellationToken::new()).is_none());
+        assert!(spawn_watchdog(none, || None, CancellationToken::new()).is_none());
     }
 
     #[tokio::test(start_paused = true)]
@@ -286,8 +285,8 @@ mod tests {
         let count = asked.clone();
         let cancel = CancellationToken::new();
         // Alive for the first three questions, stuck from then on.
-        let alive = move || count.fetch_add(1, Ordering::SeqCst) < 3;
-        let task = spawn_watchdog(s.notifier.clone(), alive, cancel.clone()).unwrap();
+        let stuck = move || (count.fetch_add(1, Ordering::SeqCst) >= 3).then(|| "a loop".to_string());
+        let task = spawn_watchdog(s.notifier.clone(), stuck, cancel.clone()).unwrap();
         while asked.load(Ordering::SeqCst) < 6 {
             tokio::time::sleep(Duration::from_secs(15)).await;
         }

@@ -48,7 +48,16 @@ impl Authority {
         &self,
         client: &ClientTls,
     ) -> (std::io::Result<client::TlsStream<TcpStream>>, std::io::Result<server::TlsStream<TcpStream>>) {
-        let acceptor = acceptor(&self.tls()).unwrap().unwrap();
+        self.meet_as(&self.tls(), client).await
+    }
+
+    /// The same with other settings on the server's side.
+    pub(crate) async fn meet_as(
+        &self,
+        server: &Tls,
+        client: &ClientTls,
+    ) -> (std::io::Result<client::TlsStream<TcpStream>>, std::io::Result<server::TlsStream<TcpStream>>) {
+        let acceptor = acceptor(server).unwrap().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (far, _) = listener.accept().await.unwrap();

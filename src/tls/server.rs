@@ -32,7 +32,7 @@ impl Acceptor {
 ///
 /// With `tlsverify` clients are asked for a certificate. One that is not of `tlscacert` ends the handshake; none at all
 /// does not, since agents that have only a token must reach the registry: what such a client may ask for is decided
-/// per request (`api`).
+/// per request (`api`). With `strict` it does, too.
 pub fn acceptor(tls: &Tls) -> Result<Option<Acceptor>> {
     if !tls.enabled() {
         return Ok(None);
@@ -45,12 +45,13 @@ pub fn acceptor(tls: &Tls) -> Result<Option<Acceptor>> {
         return Err(Error::us(Kind::Config, "--tlscacert must be provided when using --tlsverify"));
     }
     let files = [Some(cert.clone()), Some(key.clone()), ca.clone()].into_iter().flatten().collect();
-    let fresh = Fresh::new(files, move || accepting(ca.as_deref(), &cert, &key))?;
+    let strict = tls.strict;
+    let fresh = Fresh::new(files, move || accepting(ca.as_deref(), strict, &cert, &key))?;
     Ok(Some(Acceptor(Arc::new(fresh))))
 }
 
 /// ALPN offers HTTP/1.1 only: attach and exec take the connection over, which HTTP/2 cannot give.
-fn accepting(ca: Option<&Path>, cert: &Path, key: &Path) -> Result<TlsAcceptor> {
+fn accepting(ca: Option<&Path>, strict: bool, cert: &Path, key: &Path) -> Result<TlsAcceptor> {
     let provider = Arc::new(ring::default_provider());
     let chain = pem::certificates(cert)?;
     let builder = ServerConfig::builder_with_details(provider.clone(), Floor::of(&chain))
@@ -58,8 +59,9 @@ fn accepting(ca: Option<&Path>, cert: &Path, key: &Path) -> Result<TlsAcceptor> 
         .map_err(|e| Error::us(Kind::Internal, e.to_string()))?;
     let builder = match ca {
         Some(ca) => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(pem::roots(ca)?), provider)
-                .allow_unauthenticated()
+            let asked = WebPkiClientVerifier::builder_with_provider(Arc::new(pem::roots(ca)?), provider);
+            let asked = if strict { asked } else { asked.allow_unauthenticated() };
+            let verifier = asked
                 .build()
                 .map_err(|e| Error::us(Kind::Config, format!("cannot use {}: {e}", ca.display())))?;
             builder.with_client_cert_verifier(verifier)
@@ -96,5 +98,14 @@ mod tests {
         assert!(met(&ours, client(&ours.tls())).await.unwrap());
         assert!(!met(&ours, client(&stranger)).await.unwrap());
         assert!(met(&ours, client(&others.tls())).await.is_err());
+    }
+    #[tokio::test]
+    async fn strictly_none_at_all_is_one_of_another_authority() {
+        let ours = Authority::new();
+        let strict = Tls { strict: true, ..ours.tls() };
+        let stranger = Tls { tlscert: None, tlskey: None, ..ours.tls() };
+        let client = |tls: &Tls| ClientTls::from_config(tls).unwrap().unwrap();
+        assert!(ours.meet_as(&strict, &client(&ours.tls())).await.1.is_ok());
+        assert!(ours.meet_as(&strict, &client(&stranger)).await.1.is_err());
     }
 }

@@ -4,6 +4,7 @@ Each test does the same with all four at once, each in a thread of its own: one 
 the three engines, with a heartbeat of a second and a ttl of a few.
 """
 
+import shutil
 import signal
 import threading
 import time
@@ -71,6 +72,8 @@ class Life:
                 swarmd.forget(one)
         self.manager, self.agents = None, {}
         self.store.kill()
+        # The next one on this store is another cluster, and its manager shall not know this one's nodes.
+        shutil.rmtree(session.state_dir() / "swarmd" / f"{self.kind}-manager", ignore_errors=True)
 
 
 def addresses(*engines):
@@ -146,6 +149,12 @@ class Order(StoreCase):
         life.wait()
         life.manager.stop()
         life.manage()  # agents first
+        life.wait()
+        life.manager.stop()
+        life.store.kill()
+        life.manage()  # without its store, it goes on with the nodes that it knew
+        eventually(lambda: life.nodes() == addresses(), "the nodes that it knew", show=life.info)
+        life.store.start()
         life.wait()
 
     def test_the_manager_first(self):

@@ -76,7 +76,15 @@ class Package(unittest.TestCase):
         self.assertRegex(host.ok("getent", "passwd", "swarmd"), "^swarmd:")
         self.assertEqual(host.run("systemctl", "is-enabled", "swarmd").out, "disabled", "that is not for a package to say")
         self.assertEqual(host.run("systemctl", "is-active", "swarmd").out, "inactive")
-        self.assertIn("PASS", host.ok("swarmd", "check"))
+        self.assertIn("PASS", host.ok("swarmd", "check", "--offline"))
+        # The doctor: all is well but for Docker, which is not there. It has not made anything.
+        told = host.run("swarmd", "check", "--json")
+        self.assertEqual(told.code, 69, told)
+        failed = [finding for finding in told.json()["findings"] if finding["verdict"] == "fail"]
+        self.assertEqual([finding["about"] for finding in failed], ["docker"], told)
+        self.assertIn("systemctl enable --now docker", failed[0]["cure"])
+        self.assertIn("PASS  ports: tcp://127.0.0.1:3376: free", host.run("swarmd", "check").lines)
+        self.assertFalse(host.path("/var/lib/swarmd").exists())
         self.assertEqual(host.ok("stat", "-c", "%U:%G %a", "/etc/swarmd/tls"), "root:swarmd 750")
 
     def test_2_enable_as_shipped(self):
@@ -92,10 +100,39 @@ class Package(unittest.TestCase):
         self.host.ok("systemctl", "restart", "swarmd")
         eventually(lambda: "2 of 2 nodes healthy" in self.host.unit("StatusText"), "both engines are there")
         self.assertEqual(self.docker.ok("run", "--rm", "busybox", "echo", "hello").out, "hello")
+        check = self.host.ok("swarmd", "check").splitlines()
+        self.assertIn("PASS  ports: tcp://127.0.0.1:3376: held by swarmd", check)
+        self.assertEqual(len([line for line in check if line.startswith("PASS  docker: ")]), 2, check)
         self.assertIn("disk=ssd", self.host.ok("swarmd", "node", "label", "pi1", "disk=ssd"))
+
+    def placed(self, name):
+        """Runs a container that wants some memory; on which node."""
+        self.docker.ok("run", "-d", "-m", "32m", "--name", name, "busybox", "sleep", "600")
+        self.addCleanup(self.docker.run, "rm", "-f", name)
+        return Api(ADDRESS).get(f"/containers/{name}/json")["Node"]["Name"]
+
+    def rows(self):
+        return Api(ADDRESS).get("/info")["SystemStatus"]
 
     def test_4_reload(self):
         before = self.pid()
+        self.docker.ok("run", "-d", "--name", "talker", "--stop-signal=KILL", "busybox", "sh", "-c", "while echo tick; do sleep 0.2; done")
+        self.addCleanup(self.docker.run, "rm", "-f", "talker")
+        logs = self.docker.popen("logs", "-f", "talker")
+        self.addCleanup(logs.kill)
+        self.assertEqual(logs.stdout.readline(), b"tick\n")
+        spread = [self.placed(f"spread{n}") for n in range(2)]
+        self.tell_engines('strategy = "binpack"\ncreate-retry = 1\nadvertise = "127.0.0.1:3376"\n')
+        self.host.ok("systemctl", "reload", "swarmd")
+        eventually(lambda: ["Strategy", "binpack"] in self.rows(), "the strategy counts", show=self.rows)
+        packed = [self.placed(f"packed{n}") for n in range(4)]
+        self.assertEqual(len(set(packed)), 1, f"spread was {spread}, binpack {packed}")
+        for key, said in [("manager.strategy", "reloaded"), ("manager.create-retry", "reloaded"),
+                          ("manager.advertise", "changed: takes effect after a restart")]:
+            self.assertTrue(self.journal(MESSAGE=f"{key} {said}"), key)
+        self.assertEqual(self.pid(), before, "the same process")
+        for _ in range(10):
+            self.assertEqual(logs.stdout.readline(), b"tick\n", "and its streams are open")
         self.tell_engines('[log]\nlevel = "debug"\n')
         self.host.ok("systemctl", "reload", "swarmd")
         log = eventually(lambda: self.journal(MESSAGE="log.level reloaded"), "the change is told")
@@ -116,6 +153,12 @@ class Package(unittest.TestCase):
         self.docker.ok("ps")
         entries = eventually(lambda: self.journal(STATUS="200"), "requests are told, with fields")
         self.assertIn("PEER", entries[-1])
+        self.assertEqual(entries[-1]["ROLE"], "manager")
+        asked = Api(ADDRESS).raw("GET", "/containers/none/json")[1]["X-Request-Id"]
+        told = eventually(lambda: self.journal(REQUEST_ID=asked), "a request is told by its name")
+        self.assertEqual({entry.get("KIND", "not-found") for entry in told}, {"not-found"}, told)
+        registered = self.journal(ENGINE=fleet.engine("pi1").address, NODE="pi1")
+        self.assertTrue(registered, "engines are told by address and name")
         self.assertEqual(entries[-1]["PRIORITY"], "7")
         self.assertEqual(entries[-1]["_SYSTEMD_UNIT"], "swarmd.service")
         every = [entry["MESSAGE"] for entry in self.journal() if entry.get("SYSLOG_IDENTIFIER") == "swarmd"]
@@ -131,6 +174,60 @@ class Package(unittest.TestCase):
         self.assertEqual(self.host.ok("systemctl", "is-active", "swarmd"), "active", "the first call has started it")
         self.host.ok("systemctl", "stop", "swarmd.socket", "swarmd")
         self.host.ok("systemctl", "start", "swarmd")
+
+    def test_6a_what_cannot_start_says_why_and_is_left_alone(self):
+        """A configuration that is wrong; an agent whose clients would wait for ever."""
+        kept = self.host.path("/etc/swarmd/config.toml").read_text()
+        self.addCleanup(self.host.ok, "systemctl", "start", "swarmd")
+        self.addCleanup(self.host.path("/etc/swarmd/config.toml").write_text, kept)
+        self.addCleanup(self.host.ok, "systemctl", "stop", "swarmd.socket", "swarmd")
+        agent = 'role = "agent"\n[discovery]\nurl = "token://127.0.0.1:1/T"\n[agent]\nadvertise = "127.0.0.1:2375"\n'
+        for text, why in [("nonsense = 1\n", "unknown key nonsense"), (agent, "systemctl disable --now swarmd.socket")]:
+            self.host.ok("systemctl", "stop", "swarmd.socket", "swarmd")
+            self.host.path("/etc/swarmd/config.toml").write_text(text)
+            self.host.ok("systemctl", "start", "swarmd.socket")
+            try:
+                with socket.create_connection(("127.0.0.1", 3376), timeout=30) as client:
+                    client.sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
+                    self.assertEqual(client.recv(100), b"", "closed, not left waiting")
+            except ConnectionError:
+                pass
+            eventually(lambda: self.host.unit("ActiveState") == "failed", "it has given up", show=lambda: self.host.unit("ActiveState"))
+            self.assertEqual((self.host.unit("ExecMainStatus"), self.host.unit("NRestarts")), ("78", "0"))
+            errors = [json.loads(line) for line in self.host.ok("journalctl", "-u", "swarmd", "-p", "err", "-o", "json").splitlines()]
+            self.assertTrue(any(why in entry["MESSAGE"] for entry in errors), errors)
+            self.host.ok("systemctl", "reset-failed", "swarmd.service", "swarmd.socket")
+
+    def test_6b_exposure(self):
+        told = self.host.ok("systemd-analyze", "security", "--no-pager", "swarmd").splitlines()[-1]
+        figure = float(told.rpartition(": ")[2].split()[0])
+        self.assertLess(figure, 2.0, told)
+
+    def test_6c_a_full_disk(self):
+        """What was said stays, what cannot be saved is refused in clear words, and room alone cures it."""
+        state = "/var/lib/swarmd"
+        host = self.host
+        host.ok("systemctl", "stop", "swarmd")
+        host.ok("mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", state)
+        self.addCleanup(host.ok, "systemctl", "restart", "swarmd")
+        self.addCleanup(host.ok, "umount", "-l", state)
+        host.ok("chown", "swarmd:", state)
+        host.ok("systemctl", "start", "swarmd")
+        eventually(lambda: "2 of 2 nodes healthy" in host.unit("StatusText"), "both engines are there")
+        host.ok("swarmd", "node", "label", "pi1", "rack=one")
+        host.run("dd", "if=/dev/zero", f"of={state}/ballast", "bs=4k")
+        refused = host.run("swarmd", "node", "label", "pi1", "rack=two")
+        self.assertNotEqual(refused.code, 0)
+        self.assertRegex(refused.err, "cannot save .*nodes.json: No space left on device.*make room")
+        self.assertIn("state: 0 MiB are free", host.run("swarmd", "check").out)
+        self.assertRegex(host.ok("cat", f"{state}/nodes.json"), '"rack": *"one"')
+        left = host.ok("ls", state).split()
+        self.assertEqual([name for name in left if name.endswith(".new")], [], "no half-written file")
+        self.assertEqual(self.docker.ok("run", "--rm", "busybox", "echo", "still").out, "still", "the cluster works on")
+        host.ok("rm", f"{state}/ballast")
+        host.ok("swarmd", "node", "label", "pi1", "rack=two")
+        host.ok("systemctl", "restart", "swarmd")
+        eventually(lambda: "rack=two" in str(self.rows()), "and is known after a restart", show=self.rows)
 
     def test_7_watchdog(self):
         drop_in = self.host.path("/etc/systemd/system/swarmd.service.d")

@@ -23,7 +23,7 @@ impl Api {
         let request = self.asked_again(&view, &node, &container).await?;
         let pending = self.cluster.pending().clone();
         let mut chance = self.chance().clone();
-        let now = scheduler::explain(&view, &pending, &request, &self.placement, &mut chance);
+        let now = scheduler::explain(&view, &pending, &request, &self.placement(), &mut chance);
         let then = container.swarm_id().and_then(|id| self.decisions.find(id));
         let note = match (&then, container.swarm_id()) {
             (Some(_), _) => None,

@@ -23,7 +23,7 @@ impl Api {
     /// Keeps in mind why a container was created where it was.
     pub(in crate::api) fn remember(&self, wanted: &Wanted, circumstances: Circumstances) {
         let Circumstances { view, pending, mut chance } = circumstances;
-        let decision = scheduler::explain(&view, &pending, &wanted.request, &self.placement, &mut chance);
+        let decision = scheduler::explain(&view, &pending, &wanted.request, &self.placement(), &mut chance);
         self.decisions.keep(wanted.swarm_id(), shortened(decision));
     }
 }

@@ -26,14 +26,8 @@ use crate::tls::pki::own;
 
 impl Api {
     /// Answers a page about certificates; `name` is what its path names.
-    pub(super) async fn pki(
-        &self,
-        page: Page,
-        call: &Call,
-        name: &str,
-        body: &Bytes,
-    ) -> Result<Response<Body>> {
-        if !self.config.has_pki() {
+    pub(super) async fn pki(&self, page: Page, call: &Call, name: &str, body: &Bytes) -> Result<Response<Body>> {
+        if !self.config().has_pki() {
             return Err(Error::us(Kind::Unsupported, "this manager has no certificates of its own to give")
                 .advise("set [pki] enabled = true in its configuration, and no files in [tls]"));
         }
@@ -52,7 +46,7 @@ impl Api {
         };
         let mut value = self.run(errand).await?;
         if adds {
-            value["discovery"] = self.config.discovery.url.clone().unwrap_or_default().into();
+            value["discovery"] = self.config().discovery.url.clone().unwrap_or_default().into();
         }
         if page == Page::NewToken {
             value["manager"] = self.reached_at().into();
@@ -73,8 +67,8 @@ impl Api {
     async fn pass_to_authority(&self, errand: &Errand) -> Result<Value> {
         let mut failed = Error::us(Kind::Unavailable, "this manager does not know the one that has the CA")
             .advise("set [pki] managers = [\"HOST:3376\"] to where that is");
-        let Some(tls) = ClientTls::from_config(&self.config.tls)? else { return Err(failed) };
-        for manager in &self.config.pki.managers {
+        let Some(tls) = ClientTls::from_config(&self.config().tls)? else { return Err(failed) };
+        for manager in &self.config().pki.managers {
             match ask::errand(&Endpoint::parse(manager)?, &tls, errand).await {
                 Ok(value) => return Ok(value),
                 // It was asked, and that is its answer.
@@ -134,7 +128,7 @@ impl Api {
 
     /// Where others reach this manager, for people to paste.
     fn reached_at(&self) -> String {
-        if let Some(address) = &self.config.manager.advertise {
+        if let Some(address) = &self.config().manager.advertise {
             return address.clone();
         }
         if let Some(address) = self.about.lan.borrow().addresses.first() {

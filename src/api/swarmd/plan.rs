@@ -102,7 +102,7 @@ impl Rehearsal<'_> {
     fn decide(&mut self, kind: &str, name: &str, request: &Request) -> (Option<Arc<Node>>, Step) {
         // Both draw the same lot.
         let mut chance = self.chance.clone();
-        let (view, pending, options) = (&self.view, &self.pending, &self.api.placement);
+        let (view, pending, options) = (&self.view, &self.pending, &self.api.placement());
         let decision = scheduler::explain(view, pending, request, options, &mut chance);
         let placed = scheduler::place(view, pending, request, options, &mut self.chance);
         let (node, why) = match placed {

@@ -46,7 +46,7 @@ impl Api {
             clock::rfc3339(clock::unix_seconds() - ago)
         };
         Listing {
-            url: shown(self.config.discovery.url.as_deref().unwrap_or_default()),
+            url: shown(self.config().discovery.url.as_deref().unwrap_or_default()),
             entries: state.entries.as_ref().map_or(0, |entries| entries.len()),
             read: state.last_ok.map(wall),
             error: self.discovery_trouble().or_else(|| state.last_error.as_ref().map(ToString::to_string)),

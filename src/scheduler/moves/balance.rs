@@ -45,7 +45,7 @@ pub fn takes_part(node: &Node) -> bool {
 }
 
 /// Proposes up to `most` moves of some of `movers`. Of equally good ones the oldest moves: it has not just moved.
-pub fn propose(mut rehearsal: Rehearsal<'_>, mut movers: Vec<Mover>, most: usize) -> Balance {
+pub fn propose(mut rehearsal: Rehearsal, mut movers: Vec<Mover>, most: usize) -> Balance {
     let age = |m: &Mover| (m.container.created, m.container.name().to_string());
     movers.sort_by_cached_key(age);
     let before = loads(&rehearsal.view, &rehearsal.pending);
@@ -86,7 +86,7 @@ struct Chance {
     target: usize,
 }
 
-fn spread(rehearsal: &mut Rehearsal<'_>, mut movers: Vec<Mover>, most: usize) -> (Vec<Move>, String) {
+fn spread(rehearsal: &mut Rehearsal, mut movers: Vec<Mover>, most: usize) -> (Vec<Move>, String) {
     let mut moves = Vec::new();
     while moves.len() < most {
         let loads = loads(&rehearsal.view, &rehearsal.pending);
@@ -112,7 +112,7 @@ fn spread(rehearsal: &mut Rehearsal<'_>, mut movers: Vec<Mover>, most: usize) ->
 }
 
 /// The move that brings two nodes closest, among those that the filters let happen.
-fn best(rehearsal: &mut Rehearsal<'_>, movers: &[Mover], loads: &[Loads]) -> Option<Chance> {
+fn best(rehearsal: &mut Rehearsal, movers: &[Mover], loads: &[Loads]) -> Option<Chance> {
     let mut order: Vec<usize> = (0..loads.len()).collect();
     order.sort_by_key(|place| loads[*place].1);
     let targets = &order[..order.len().min(ENDS)];
@@ -144,7 +144,7 @@ fn chance(mover: usize, moved: &Mover, from: Load, (node, to): &Loads, target: u
     useful.then_some(Chance { gain, mover, from, to: *to, target })
 }
 
-fn binpack(rehearsal: &mut Rehearsal<'_>, movers: &[Mover], most: usize) -> (Vec<Move>, String) {
+fn binpack(rehearsal: &mut Rehearsal, movers: &[Mover], most: usize) -> (Vec<Move>, String) {
     let (mut moves, mut note) = (Vec::new(), String::new());
     let mut sources = loads(&rehearsal.view, &rehearsal.pending);
     sources.sort_by_key(|(_, load)| *load);
@@ -168,7 +168,7 @@ fn binpack(rehearsal: &mut Rehearsal<'_>, movers: &[Mover], most: usize) -> (Vec
 }
 
 /// The moves that empty a node onto others that are in use; `None` if something finds no place there.
-fn emptied(trial: &mut Rehearsal<'_>, node: &Node, movers: &[&Mover]) -> Option<Vec<Move>> {
+fn emptied(trial: &mut Rehearsal, node: &Node, movers: &[&Mover]) -> Option<Vec<Move>> {
     let mut moves = Vec::new();
     for mover in movers {
         let other = |n: &&Arc<Node>| n.addr != node.addr && in_use(n) && takes_part(n);

@@ -29,7 +29,7 @@ pub fn sorted(node: &Node) -> (Vec<&std::sync::Arc<Container>>, Vec<Left>) {
 }
 
 /// Works it out. What finds no place is tried again after others moved: it may want to be near one of them.
-pub fn plan(mut rehearsal: Rehearsal<'_>, movers: Vec<Mover>, left: Vec<Left>) -> Emptying {
+pub fn plan(mut rehearsal: Rehearsal, movers: Vec<Mover>, left: Vec<Left>) -> Emptying {
     let mut plan = Emptying { moves: Vec::new(), left };
     let mut open = movers;
     loop {

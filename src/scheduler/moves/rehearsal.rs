@@ -10,29 +10,29 @@ use crate::scheduler::{self, Options, Rejection, Request};
 
 /// The nodes, with moves so far carried out in thought.
 #[derive(Debug, Clone)]
-pub struct Rehearsal<'a> {
+pub struct Rehearsal {
     /// Without what left.
     pub view: View,
     /// With what came.
     pub pending: Pending,
-    options: &'a Options,
+    options: Options,
     chance: fastrand::Rng,
 }
 
-impl<'a> Rehearsal<'a> {
+impl Rehearsal {
     /// Before any move.
-    pub fn new(view: View, pending: Pending, options: &'a Options, chance: fastrand::Rng) -> Rehearsal<'a> {
+    pub fn new(view: View, pending: Pending, options: Options, chance: fastrand::Rng) -> Rehearsal {
         Rehearsal { view, pending, options, chance }
     }
 
     /// How nodes are chosen.
-    pub fn options(&self) -> &'a Options {
-        self.options
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// The nodes that would take a request, best first.
     pub fn rank(&mut self, request: &Request) -> Result<Vec<Arc<Node>>, Rejection> {
-        scheduler::rank(&self.view, &self.pending, request, self.options, &mut self.chance)
+        scheduler::rank(&self.view, &self.pending, request, &self.options, &mut self.chance)
     }
 
     /// Carries a move out.

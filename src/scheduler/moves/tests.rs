@@ -184,7 +184,7 @@ fn emptied(nodes: &[Bed], name: &str) -> empty::Emptying {
     let (movers, left) = empty::sorted(&node);
     let movers = movers.into_iter().map(|c| mover(&node, c)).collect();
     let chance = fastrand::Rng::with_seed(1);
-    empty::plan(Rehearsal::new(view.clone(), Pending::default(), &options, chance), movers, left)
+    empty::plan(Rehearsal::new(view.clone(), Pending::default(), options.clone(), chance), movers, left)
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn movers(view: &View) -> Vec<Mover> {
 fn balanced(view: &View, order: Order, most: usize) -> Balance {
     let options = options(order, 0);
     let chance = fastrand::Rng::with_seed(1);
-    propose(Rehearsal::new(view.clone(), Pending::default(), &options, chance), movers(view), most)
+    propose(Rehearsal::new(view.clone(), Pending::default(), options.clone(), chance), movers(view), most)
 }
 
 fn shown(balance: &Balance) -> String {
@@ -312,8 +312,8 @@ fn course(
 ) -> Result<Vec<Vec<i64>>, TestCaseError> {
     let options = options(order, 0);
     let mut rehearsal =
-        Rehearsal::new(view.clone(), Pending::default(), &options, fastrand::Rng::with_seed(1));
-    let numbers = |r: &Rehearsal<'_>| loads(&r.view, &r.pending).iter().map(|(_, l)| l.0).collect::<Vec<_>>();
+        Rehearsal::new(view.clone(), Pending::default(), options.clone(), fastrand::Rng::with_seed(1));
+    let numbers = |r: &Rehearsal| loads(&r.view, &r.pending).iter().map(|(_, l)| l.0).collect::<Vec<_>>();
     let mut course = vec![numbers(&rehearsal)];
     for step in moves {
         let mover = movers.iter().find(|m| m.container.id == step.id).unwrap();

@@ -108,10 +108,10 @@ impl Api {
     }
 
     /// The cluster for thinking in.
-    fn rehearsal(&self, view: &View) -> Rehearsal<'_> {
+    fn rehearsal(&self, view: &View) -> Rehearsal {
         let pending = self.cluster.pending().clone();
         let chance = self.chance().clone();
-        Rehearsal::new(view.clone(), pending, &self.placement, chance)
+        Rehearsal::new(view.clone(), pending, self.placement(), chance)
     }
 
     async fn mover(&self, view: &View, node: &Arc<Node>, container: &Arc<Container>) -> Result<Mover> {

@@ -1,0 +1,199 @@
+//! The engines that the configuration names: there, allowed to be used, new enough.
+
+use std::collections::HashSet;
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use futures_util::future::join_all;
+use nix::unistd::{AccessFlags, Gid, Group, Uid, User, access, getgrouplist};
+
+use super::PATIENCE;
+use super::finding::Finding;
+use super::state::ACCOUNT;
+use crate::config::Config;
+use crate::discovery::nodes;
+use crate::docker::endpoint::Endpoint;
+use crate::docker::http::Client;
+use crate::docker::types::Version;
+use crate::docker::version::{ApiVersion, OLDEST};
+use crate::tls::ClientTls;
+
+/// Where Docker listens as installed.
+const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+/// How many of a long list are asked.
+const MOST: usize = 16;
+
+/// One finding for each engine, or more.
+pub async fn look(config: &Config) -> Vec<Finding> {
+    let Ok(tls) = ClientTls::from_config(&config.tls) else { return Vec::new() };
+    let asked = engines(config).into_iter().map(|endpoint| {
+        let tls = tls.clone();
+        async move {
+            if let Endpoint::Unix(path) = &endpoint
+                && let Some(finding) = unusable(path)
+            {
+                return finding;
+            }
+            answers(endpoint, tls).await
+        }
+    });
+    join_all(asked).await
+}
+
+/// Those that are named: a list of nodes, the engine that an agent makes known.
+fn engines(config: &Config) -> Vec<Endpoint> {
+    let url = config.discovery.url.as_deref().unwrap_or_default();
+    let listed = match url.split_once("://") {
+        Some(("nodes", rest)) => nodes::parse(rest),
+        None => nodes::parse(url),
+        _ => Ok(Vec::new()),
+    };
+    let own = config.agent.advertise.as_deref().filter(|_| config.role.joins());
+    let own = own.map(|text| match text.strip_prefix("auto:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_string(),
+    });
+    let mut seen = HashSet::new();
+    let all = listed.unwrap_or_default().into_iter().chain(own.and_then(|text| Endpoint::parse(&text).ok()));
+    all.filter(|endpoint| seen.insert(endpoint.clone())).take(MOST).collect()
+}
+
+/// What keeps the daemon from a socket, as far as its file tells.
+fn unusable(path: &Path) -> Option<Finding> {
+    let shown = path.display();
+    let Ok(meta) = fs::metadata(path) else {
+        let (text, cure) = match path == Path::new(DOCKER_SOCKET) {
+            true => (
+                format!("{shown} is not there: Docker does not run"),
+                "`systemctl enable --now docker`; not installed yet: `apt install docker.io`".to_string(),
+            ),
+            false => (format!("{shown} is not there"), "start that engine, or correct the path".to_string()),
+        };
+        return Some(Finding::fail("docker", text, cure));
+    };
+    let group = Gid::from_raw(meta.gid());
+    let name = Group::from_gid(group).ok().flatten().map_or_else(|| group.to_string(), |g| g.name);
+    let daemon = User::from_name(ACCOUNT).ok().flatten().filter(|_| Uid::effective().is_root());
+    let who = match daemon {
+        // Root may; the daemon is not root.
+        Some(user) if !may(&user, &meta) => user.name,
+        None if access(path, AccessFlags::R_OK | AccessFlags::W_OK).is_err() => {
+            match User::from_uid(Uid::effective()) {
+                Ok(Some(user)) => user.name,
+                _ => Uid::effective().to_string(),
+            }
+        }
+        _ => return None,
+    };
+    Some(Finding::fail(
+        "docker",
+        format!("{who} may not use {shown}"),
+        format!(
+            "`usermod -aG {name} {who}`, then `systemctl restart swarmd` (whoever is in that group is root on this \
+             machine)"
+        ),
+    ))
+}
+
+/// Whether this account may read and write a file.
+fn may(user: &User, meta: &fs::Metadata) -> bool {
+    const BOTH: u32 = 0o6;
+    let mode = meta.mode();
+    let groups = CString::new(user.name.as_str()).ok().and_then(|name| getgrouplist(&name, user.gid).ok());
+    let member = groups.unwrap_or_default().contains(&Gid::from_raw(meta.gid()));
+    user.uid.is_root()
+        || mode & BOTH == BOTH
+        || (member && mode >> 3 & BOTH == BOTH)
+        || (meta.uid() == user.uid.as_raw() && mode >> 6 & BOTH == BOTH)
+}
+
+async fn answers(endpoint: Endpoint, tls: Option<ClientTls>) -> Finding {
+    let shown = endpoint.to_string();
+    let local = matches!(endpoint, Endpoint::Unix(_));
+    match Client::new(endpoint, tls).get_json::<Version>("/version", PATIENCE).await {
+        Ok(version) => judge(&shown, &version),
+        Err(error) => {
+            let cure = match (&error.advice, local) {
+                (Some(advice), _) => advice.clone(),
+                (None, true) => "`systemctl status docker`, `journalctl -u docker`".to_string(),
+                (None, false) => {
+                    "is Docker on, does it listen on that port (`-H tcp://…`, with TLS), is the firewall open?".to_string()
+                }
+            };
+            Finding::fail("docker", format!("{shown} does not answer: {}", error.message), cure)
+        }
+    }
+}
+
+fn judge(shown: &str, version: &Version) -> Finding {
+    let (engine, api) = (&version.version, &version.api_version);
+    let text = format!("{shown}: Docker {engine}, API {api}");
+    match ApiVersion::parse(api) {
+        Some(api) if api >= OLDEST => Finding::pass("docker", text),
+        Some(_) => {
+            Finding::fail("docker", text, format!("upgrade it: engines must speak API {OLDEST} or newer"))
+        }
+        None => Finding::warn("docker", format!("{text}: that is no version"), "is it a Docker Engine?"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::super::finding::Verdict;
+    use super::*;
+
+    #[test]
+    fn engines_are_those_of_the_list_and_the_agents_own() {
+        let mut config = Config::default();
+        config.discovery.url = Some("nodes://unix:///s,10.0.0.[1:2]:2375".into());
+        config.agent.advertise = Some("auto:2376".into());
+        let all: Vec<String> = engines(&config).iter().map(ToString::to_string).collect();
+        assert_eq!(all, ["unix:///s", "10.0.0.1:2375", "10.0.0.2:2375", "127.0.0.1:2376"]);
+        config.discovery.url = Some("token://T".into());
+        config.agent.advertise = Some("unix:///s".into());
+        assert_eq!(engines(&config).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_socket_without_an_engine_is_found() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("docker.sock");
+        assert!(unusable(&path).unwrap().text.ends_with("is not there"));
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let mut config = Config::default();
+        config.discovery.url = Some(format!("nodes://unix://{}", path.display()));
+        let found = look(&config).await;
+        assert_eq!(found[0].verdict, Verdict::Fail);
+        assert!(found[0].cure.is_some());
+    }
+
+    #[test]
+    fn a_group_gives_access() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("s");
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).unwrap();
+        let meta = fs::metadata(&path).unwrap();
+        let root = User::from_uid(Uid::from_raw(0)).unwrap().unwrap();
+        let stranger = |gid: u32| User {
+            name: "nobody-of-that-name".into(),
+            uid: Uid::from_raw(meta.uid() + 1),
+            gid: Gid::from_raw(gid),
+            ..root.clone()
+        };
+        assert!(may(&stranger(meta.gid()), &meta));
+        assert!(!may(&stranger(meta.gid() + 1), &meta));
+    }
+
+    #[test]
+    fn versions_are_judged() {
+        let of = |api: &str| Version { version: "1".into(), api_version: api.into(), ..Version::default() };
+        for (api, verdict) in [("1.51", Verdict::Pass), ("1.22", Verdict::Fail), ("x", Verdict::Warn)] {
+            assert_eq!(judge("h:1", &of(api)).verdict, verdict, "{api}");
+        }
+    }
+}
