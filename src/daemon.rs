@@ -8,12 +8,13 @@ use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent;
+use crate::agent::front::Front;
 use crate::clock;
 use crate::config::exposure;
 use crate::config::load::Loaded;
 use crate::config::local::bare_token;
 use crate::config::pki::OWN_LIST;
-use crate::config::settings::{Settings, Switch};
+use crate::config::settings::{self, Settings, Switch};
 use crate::config::{self, Config};
 use crate::discovery::lan::{Lan, interfaces};
 use crate::discovery::registry::Registry;
@@ -29,7 +30,7 @@ use crate::systemd::journal;
 use crate::systemd::limits;
 use crate::systemd::notify::{self, Notifier};
 use crate::systemd::signals::{self, Signal};
-use crate::systemd::sockets::{self, Socket};
+use crate::systemd::sockets::{self, Opened, Socket, Wanted};
 use crate::tls::pki::Files;
 use crate::tls::pki::authority::Authority;
 use crate::tls::pki::own::{self, Machine};
@@ -69,11 +70,12 @@ async fn serve(
     let (authority, config) = certificates(&loaded.config)?;
     inspect::guard(&config, clock::unix_seconds())?;
     let beats = Beats::default();
-    let switch = Switch::new(config.clone());
-    let renewal = config.has_pki().then(|| Renewal { config: config.clone(), authority: authority.clone(), machine });
+    let renewal =
+        config.has_pki().then(|| Renewal { config: config.clone(), authority: authority.clone(), machine });
     if let Some(renewal) = renewal {
         tokio::spawn(renewal.run(cancel.clone()));
     }
+    let switch = Switch::new(config);
     let mut roles = Roles::start(&switch.settings(), authority, inherited, &notifier, &beats, &cancel)?;
     roles.first_steps().await;
     notifier.status(&roles.status());
@@ -144,7 +146,8 @@ fn reload(loaded: &mut Loaded, switch: &Switch, log: &journal::Handle) {
             }
             switch.apply(&new.config, &changes);
             // What needs a restart is not in force: it is told again at the next reload.
-            let config = Config::clone(&switch.settings().now());
+            let mut config = loaded.config.clone();
+            settings::take_live(&mut config, &new.config, &changes);
             log.set_level(config.log.level);
             *loaded = Loaded { config, ..new };
         }
@@ -161,6 +164,7 @@ fn agent_file(config: &Config) -> PathBuf {
 /// The roles of this process.
 struct Roles {
     manager: Option<Manager>,
+    front: Option<Front>,
     agent: Option<agent::Running>,
 }
 
@@ -183,18 +187,15 @@ impl Roles {
         };
         let means = Means { hosted: registry.as_deref(), ..Means::of(config)? };
         notifier.status("starting");
-        let sockets = match &registry {
-            Some(_) => {
-                let group = config.manager.socket_group.as_deref();
-                sockets::bind(&config.manager.host, inherited, group, notifier)?
-            }
-            None => {
-                inherited.refuse_units()?;
-                // What an earlier life with another role left: nobody here would answer on it.
-                notifier.keep(&[]);
-                Vec::new()
-            }
+        let wanted = Wanted {
+            api: if config.role.manages() { &config.manager.host } else { &[] },
+            unix_group: config.manager.socket_group.as_deref(),
+            front: config.agent.front.as_ref().filter(|_| config.role.joins()),
         };
+        if !config.role.manages() {
+            inherited.refuse_units(wanted.front)?;
+        }
+        let Opened { api: sockets, front } = sockets::bind(&wanted, inherited, notifier)?;
         // An inherited socket may listen elsewhere than the configuration says.
         for address in sockets.iter().filter_map(Socket::local_addr) {
             exposure::guard_inherited(config, address)?;
@@ -217,6 +218,8 @@ impl Roles {
             }
             None => None,
         };
+        let front =
+            front.map(|socket| Front::start(config, socket, beats.join("the front"), cancel)).transpose()?;
         let agent = match config.registers() {
             true => {
                 let places = agent::Places::of(config, registry.as_deref(), lan.as_ref())?;
@@ -224,7 +227,7 @@ impl Roles {
             }
             false => None,
         };
-        Ok(Roles { manager, agent })
+        Ok(Roles { manager, front, agent })
     }
 
     /// mDNS, if this process may use it and has a use for it: others can reach its API, or its engine needs managers.
@@ -254,8 +257,11 @@ impl Roles {
     }
 
     fn status(&self) -> String {
-        let parts =
-            [self.manager.as_ref().map(Manager::status), self.agent.as_ref().map(agent::Running::status)];
+        let parts = [
+            self.manager.as_ref().map(Manager::status),
+            self.agent.as_ref().map(agent::Running::status),
+            self.front.as_ref().map(Front::status),
+        ];
         parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
     }
 
@@ -264,6 +270,9 @@ impl Roles {
         let all = async {
             if let Some(agent) = self.agent {
                 agent.stopped().await;
+            }
+            if let Some(front) = self.front {
+                front.stopped().await;
             }
             if let Some(manager) = self.manager {
                 manager.election.ended().await;

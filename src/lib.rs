@@ -63,6 +63,8 @@ pub mod scheduler;
 pub mod state_file;
 /// Key-value stores: consul, etcd, ZooKeeper.
 pub mod store;
+/// Connections as bytes.
+pub mod stream;
 /// The process among others: readiness, inherited sockets, journal, signals.
 pub mod systemd;
 /// Certificates, and the two rustls configurations made from them.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const FLOW: &[&[&str]] = &[
     &["error", "clock"], // free for all
     &["config", "state_file"],
-    &["systemd"],
+    &["systemd", "stream"],
     &["tls"],
     &["access"],
     &["docker"],

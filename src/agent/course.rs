@@ -115,8 +115,7 @@ impl<'a, R: Fn(Report)> Course<'a, R> {
             self.entries.send_if_modified(|before| before.replace(entry.clone()) != Some(entry));
         }
         let engine = self.pulse.borrow_and_update().clone();
-        let (own, heartbeat) = (&self.plan.own, self.plan.heartbeat);
-        (self.report)(report::compose(own, heartbeat, &places, self.problem.as_ref(), &engine));
+        (self.report)(report::compose(&self.plan, &places, self.problem.as_ref(), &engine));
     }
 
     /// Another lease, or the network is up at last: the way to every manager may be another one.

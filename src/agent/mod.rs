@@ -1,7 +1,7 @@
 //! The agent role: makes one engine known to the cluster at each heartbeat, and takes it back on stop.
 //!
-//! It is *not* in the path between manager and engine, and a dead engine does not keep it from registering:
-//! managers see for themselves whether an engine answers.
+//! It is in the path between manager and engine only where it is the `front` of its engine. A dead engine does not
+//! keep it from registering: managers see for themselves whether an engine answers.
 //!
 //! ```text
 //!  the URL, or managers = [...] ─┐
@@ -12,6 +12,7 @@
 mod choice;
 mod course;
 mod engine;
+pub mod front;
 mod own;
 mod place;
 mod registrar;
@@ -28,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::discovery::lan::Lan;
-use crate::discovery::{Backend, Means, Registry, Spec};
+use crate::discovery::{Backend, Means, Registry, Spec, entry};
 use crate::error::{Error, Kind, Result};
 use crate::systemd::beat::{Beat, Beats};
 use crate::tls::ClientTls;
@@ -68,8 +69,7 @@ impl Places {
         for manager in &config.discovery.managers {
             fixed.push((manager.clone(), Backend::at_manager(manager, token, &means)?));
         }
-        let looks = config.discovery.managers.is_empty()
-            && Own::parse(config.agent.advertise.as_deref().unwrap_or_default())?.is_for_others();
+        let looks = config.discovery.managers.is_empty() && Own::of(&config.agent)?.is_for_others();
         let terms = Terms { token: token.clone(), tls: ClientTls::of_anybody(&config.tls)? };
         Ok(Places { fixed, lan: lan.filter(|_| looks).map(|lan| (lan.clone(), terms)) })
     }
@@ -146,39 +146,45 @@ async fn run(
     cancel: CancellationToken,
     reports: &watch::Sender<Option<Report>>,
 ) -> Result<()> {
-    let Some(text) = &config.agent.advertise else {
-        return Err(Error::us(Kind::Config, "missing mandatory --advertise flag"));
-    };
-    let own = Own::parse(text)?;
+    let own = Own::of(&config.agent)?;
+    let front = config.agent.front.as_ref().map(ToString::to_string);
     let heartbeat = config.discovery.heartbeat;
+    let plan = Plan { heartbeat, ttl: config.discovery.ttl, own, front };
     let report = |report| drop(reports.send_replace(Some(report)));
     if !places.take_registrations() {
         let error = Error::us(Kind::Unsupported, "not implemented in this discovery service").advise(
             "nodes:// and file:// lists are written by hand; engines join through token:// or a store",
         );
-        tracing::warn!("{own} cannot be registered: {error}");
-        report(report::compose(&own, heartbeat, &[], Some(&error), &Pulse::default()));
+        tracing::warn!("{} cannot be registered: {error}", plan.own);
+        report(report::compose(&plan, &[], Some(&error), &Pulse::default()));
         beat.within(Duration::MAX);
         cancel.cancelled().await;
         return Ok(());
     }
-    let (entries, entry) = watch::channel(own.fixed().cloned());
+    let (entries, entry) = watch::channel(plan.own.fixed().cloned());
     let (pulses, pulse) = watch::channel(Pulse::default());
-    let plan = Plan { heartbeat, ttl: config.discovery.ttl, own };
+    // The front would not let the agent in: it is no manager. So it asks what is behind.
+    let (_behind, asked) = match config.agent.front {
+        Some(_) => {
+            let (behind, asked) = watch::channel(Some(entry::parse(&config.agent.engine)?));
+            (Some(behind), asked)
+        }
+        None => (None, entry),
+    };
     beat.within(config.agent.delay);
     tokio::select! {
         () = cancel.cancelled() => return Ok(()),
-        () = wait_first(config, &plan.own, &report) => {}
+        () = wait_first(config, &plan, &report) => {}
     }
     tokio::select! {
         () = Course::new(config, plan, places, entries, pulse, &report).run(beat, &cancel) => {}
-        () = engine::watch(entry, tls, heartbeat, pulses) => {}
+        () = engine::watch(asked, tls, heartbeat, pulses) => {}
     }
     Ok(())
 }
 
 /// The one random pause that keeps a rack that was switched on from registering in the same second.
-async fn wait_first(config: &Config, own: &Own, report: &impl Fn(Report)) {
+async fn wait_first(config: &Config, plan: &Plan, report: &impl Fn(Report)) {
     let delay = config.agent.delay;
     if delay.is_zero() {
         return;
@@ -186,8 +192,8 @@ async fn wait_first(config: &Config, own: &Own, report: &impl Fn(Report)) {
     let pause = delay.mul_f64(fastrand::f64());
     let shown = printed(pause);
     tracing::info!("Add a random delay {shown} to avoid synchronized registration");
-    let silent = report::compose(own, config.discovery.heartbeat, &[], None, &Pulse::default());
-    report(Report { begun: true, text: format!("registering {own} in {shown}"), ..silent });
+    let silent = report::compose(plan, &[], None, &Pulse::default());
+    report(Report { begun: true, text: format!("registering {} in {shown}", plan.own), ..silent });
     sleep(pause).await;
 }
 

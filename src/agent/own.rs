@@ -4,6 +4,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use crate::config::Agent;
 use crate::config::lan::AUTO;
 use crate::discovery::{Entry, entry};
 use crate::docker::endpoint::Endpoint;
@@ -16,10 +17,32 @@ pub enum Own {
     /// `host:port`, or a socket for a manager on this machine.
     Fixed(Entry),
     /// `auto:port`.
-    Auto(u16),
+    Auto {
+        /// The port on whichever address it is.
+        port: u16,
+        /// What a manager in this process connects to instead.
+        here: Entry,
+    },
 }
 
 impl Own {
+    /// What this agent registers.
+    ///
+    /// # Errors
+    /// `Kind::Config`: nothing to register, or malformed.
+    pub fn of(agent: &Agent) -> Result<Own> {
+        let Some(text) = &agent.advertise else {
+            return Err(Error::us(Kind::Config, "missing mandatory --advertise flag"));
+        };
+        Ok(match Own::parse(text)? {
+            // The front is for others: a manager in this process is at the engine already.
+            Own::Auto { port, .. } if agent.front.is_some() => {
+                Own::Auto { port, here: entry::parse(&agent.engine)? }
+            }
+            own => own,
+        })
+    }
+
     /// Reads it. The configuration has been checked; this is the last line of defence.
     pub fn parse(text: &str) -> Result<Own> {
         let malformed = |why: Option<String>| {
@@ -28,8 +51,9 @@ impl Own {
         };
         match text.strip_prefix(AUTO) {
             Some(port) => {
-                let port = port.parse().ok().filter(|port| *port > 0);
-                port.map(Own::Auto).ok_or_else(|| malformed(None))
+                let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(|| malformed(None))?;
+                let here = Endpoint::Tcp { host: Ipv4Addr::LOCALHOST.to_string(), port };
+                Ok(Own::Auto { port, here })
             }
             None => entry::parse(text).map(Own::Fixed).map_err(|e| malformed(Some(e.message))),
         }
@@ -39,7 +63,7 @@ impl Own {
     pub fn fixed(&self) -> Option<&Entry> {
         match self {
             Own::Fixed(entry) => Some(entry),
-            Own::Auto(_) => None,
+            Own::Auto { .. } => None,
         }
     }
 
@@ -52,10 +76,8 @@ impl Own {
     pub async fn towards(&self, manager: Option<&Endpoint>) -> Result<Entry> {
         match (self, manager) {
             (Own::Fixed(entry), _) => Ok(entry.clone()),
-            (Own::Auto(port), None | Some(Endpoint::Unix(_))) => {
-                Ok(Endpoint::Tcp { host: Ipv4Addr::LOCALHOST.to_string(), port: *port })
-            }
-            (Own::Auto(port), Some(Endpoint::Tcp { host, port: of_manager })) => {
+            (Own::Auto { here, .. }, None | Some(Endpoint::Unix(_))) => Ok(here.clone()),
+            (Own::Auto { port, .. }, Some(Endpoint::Tcp { host, port: of_manager })) => {
                 let local = local_address(host, *of_manager).await.map_err(|e| {
                     Error::us(Kind::Connect, format!("no way to the manager at {host}: {e}"))
                         .advise("is the network up? Else write agent.advertise = \"HOST:PORT\"")
@@ -70,7 +92,7 @@ impl fmt::Display for Own {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Own::Fixed(entry) => entry.fmt(f),
-            Own::Auto(port) => write!(f, "{AUTO}{port}"),
+            Own::Auto { port, .. } => write!(f, "{AUTO}{port}"),
         }
     }
 }
@@ -99,6 +121,11 @@ mod tests {
         };
         assert_eq!(towards(None).await, "127.0.0.1:2375");
         assert_eq!(towards(Some("127.0.0.1:3376")).await, "127.0.0.1:2375");
+        let config = crate::config::Config::default();
+        let front = Some(crate::config::Listen::Tcp { host: String::new(), port: 2376 });
+        let fronting = Agent { advertise: Some("auto:2376".into()), front, ..config.agent };
+        let own = Own::of(&fronting).unwrap();
+        assert_eq!(own.towards(None).await.unwrap().to_string(), "unix:///var/run/docker.sock");
         let fixed = Own::parse("pi1:1").unwrap();
         assert_eq!(
             fixed.towards(Some(&Endpoint::parse("127.0.0.1:1").unwrap())).await.unwrap().to_string(),

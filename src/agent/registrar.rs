@@ -28,6 +28,8 @@ pub(super) struct Plan {
     pub(super) heartbeat: Duration,
     pub(super) ttl: Duration,
     pub(super) own: Own,
+    /// Where the engine is served, if the agent does that.
+    pub(super) front: Option<String>,
 }
 
 /// How things stand with one place.

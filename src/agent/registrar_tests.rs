@@ -48,7 +48,7 @@ impl Registrar for Script {
         let entry = match own {
             Own::Fixed(entry) => entry.clone(),
             // As DHCP would have it: another address each time.
-            Own::Auto(port) => entry::parse(&format!("10.0.0.{}:{port}", self.calls().len())).unwrap(),
+            Own::Auto { port, .. } => entry::parse(&format!("10.0.0.{}:{port}", self.calls().len())).unwrap(),
         };
         self.note(format!("register {entry} {}", ttl.as_secs()));
         let answer = self.answers.lock().unwrap().pop_front();
@@ -76,7 +76,12 @@ impl Registrar for Script {
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
 fn plan() -> Plan {
-    Plan { heartbeat: HEARTBEAT, ttl: Duration::from_secs(180), own: Own::parse("10.0.0.1:2375").unwrap() }
+    Plan {
+        heartbeat: HEARTBEAT,
+        ttl: Duration::from_secs(180),
+        own: Own::parse("10.0.0.1:2375").unwrap(),
+        front: None,
+    }
 }
 
 /// Runs the loop for `time`, stops it, and gives what it told. `kick` is given half-way.
@@ -169,7 +174,7 @@ async fn a_kick_ends_the_pause() {
 #[tokio::test(start_paused = true)]
 async fn an_address_that_changes_replaces_the_old_one() {
     let script = Script::new(vec![]);
-    let plan = Plan { own: Own::Auto(2375), ..plan() };
+    let plan = Plan { own: Own::parse("auto:2375").unwrap(), ..plan() };
     run_for(&script, &plan, HEARTBEAT + Duration::from_secs(1)).await;
     assert_eq!(
         script.calls(),

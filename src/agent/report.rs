@@ -8,6 +8,7 @@ use tokio::sync::watch::Receiver;
 
 use crate::agent::engine::Pulse;
 use crate::agent::own::Own;
+use crate::agent::registrar::Plan;
 use crate::agent::registrars::Look;
 use crate::api::swarmd::talk;
 use crate::clock;
@@ -26,25 +27,20 @@ pub struct Report {
 }
 
 /// Makes the report. `problem`: why there is nowhere to register.
-pub(super) fn compose(
-    own: &Own,
-    heartbeat: Duration,
-    places: &[Look],
-    problem: Option<&Error>,
-    engine: &Pulse,
-) -> Report {
+pub(super) fn compose(plan: &Plan, places: &[Look], problem: Option<&Error>, engine: &Pulse) -> Report {
+    let Plan { own, heartbeat, .. } = plan;
     let text = match (&engine.entry, &engine.error) {
         (Some(at), Some(error)) => {
             format!(
                 "{}; the engine at {at} does not answer: {}",
-                registered(own, heartbeat, places, problem),
+                registered(own, *heartbeat, places, problem),
                 error.message
             )
         }
-        _ => registered(own, heartbeat, places, problem),
+        _ => registered(own, *heartbeat, places, problem),
     };
     let begun = problem.is_some() || places.iter().any(|p| p.standing.attempts > 0);
-    Report { begun, text, agent: told(own, places, problem, engine) }
+    Report { begun, text, agent: told(plan, places, problem, engine) }
 }
 
 fn registered(own: &Own, heartbeat: Duration, places: &[Look], problem: Option<&Error>) -> String {
@@ -74,7 +70,7 @@ fn registered(own: &Own, heartbeat: Duration, places: &[Look], problem: Option<&
     }
 }
 
-fn told(own: &Own, places: &[Look], problem: Option<&Error>, engine: &Pulse) -> talk::Agent {
+fn told(plan: &Plan, places: &[Look], problem: Option<&Error>, engine: &Pulse) -> talk::Agent {
     let since = |at: i64| (at > 0).then(|| clock::rfc3339(at));
     let registration = |place: &Look| talk::Registration {
         manager: place.name.clone(),
@@ -91,7 +87,8 @@ fn told(own: &Own, places: &[Look], problem: Option<&Error>, engine: &Pulse) -> 
     talk::Agent {
         version: env!("CARGO_PKG_VERSION").to_string(),
         pid: std::process::id(),
-        advertise: own.to_string(),
+        advertise: plan.own.to_string(),
+        front: plan.front.clone(),
         engine: talk::LocalEngine {
             address: engine.entry.as_ref().map(ToString::to_string),
             error: engine.error.as_ref().map(ToString::to_string),

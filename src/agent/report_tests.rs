@@ -12,9 +12,13 @@ fn look(name: &str, entry: Option<&str>, error: Option<&str>) -> Look {
     Look { name: name.into(), address: "10.0.0.1:1".into(), standing }
 }
 
+fn plan(advertise: &str) -> Plan {
+    let (own, heartbeat) = (Own::parse(advertise).unwrap(), Duration::from_secs(60));
+    Plan { own, heartbeat, ttl: heartbeat * 3, front: Some(":2376".into()) }
+}
+
 fn text(places: &[Look], problem: Option<&Error>) -> String {
-    let own = Own::parse("auto:2375").unwrap();
-    compose(&own, Duration::from_secs(60), places, problem, &Pulse::default()).text
+    compose(&plan("auto:2375"), places, problem, &Pulse::default()).text
 }
 
 #[test]
@@ -36,12 +40,12 @@ fn the_line_says_where_and_where_not() {
 
 #[test]
 fn in_full_only_what_holds_is_registered() {
-    let own = Own::parse("h:1").unwrap();
     let places = [look("boss", Some("h:1"), None), look("spare", Some("h:1"), Some("down"))];
-    let report = compose(&own, Duration::from_secs(60), &places, None, &Pulse::default());
+    let report = compose(&plan("h:1"), &places, None, &Pulse::default());
     let entries: Vec<_> = report.agent.managers.iter().map(|m| m.entry.as_deref()).collect();
     assert_eq!(entries, [Some("h:1"), None]);
     assert!(report.begun);
+    assert_eq!(report.agent.front.as_deref(), Some(":2376"));
 }
 
 #[test]

@@ -10,7 +10,6 @@ use hyper::ext::ReasonPhrase;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, UPGRADE};
 use hyper::{Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 
 use crate::api::Api;
 use crate::api::audit::OnNode;
@@ -20,9 +19,7 @@ use crate::api::proxy::{build, pass_back, version_prefix};
 use crate::docker::http::{Body, empty, full};
 use crate::engine::Node;
 use crate::error::Result;
-
-/// Bytes carried at once in each direction.
-const BUFFER: usize = 64 << 10;
+use crate::stream::relay::{Progress, relay};
 
 impl Api {
     /// Sends a call that may take the connection over. `body` is what the client sent before the stream.
@@ -71,8 +68,9 @@ impl Api {
         self.streams.spawn(async move {
             match tokio::try_join!(client_side, far_side) {
                 Ok((client, far)) => {
+                    let progress = Progress::default();
                     tokio::select! {
-                        () = relay(TokioIo::new(client), TokioIo::new(far)) => {}
+                        () = relay(TokioIo::new(client), TokioIo::new(far), &progress) => {}
                         () = cut => {}
                     }
                     after.await;
@@ -106,103 +104,4 @@ fn switched(engine: &Response<hyper::body::Incoming>) -> Response<Body> {
         response.extensions_mut().insert(phrase.clone());
     }
     response
-}
-
-/// Carries bytes both ways. The client may end its direction and still read: `echo x | docker attach`. When
-/// the engine ends, all is said.
-async fn relay<C, E>(client: C, engine: E)
-where
-    C: AsyncRead + AsyncWrite,
-    E: AsyncRead + AsyncWrite,
-{
-    let (mut from_client, mut to_client) = split(client);
-    let (mut from_engine, mut to_engine) = split(engine);
-    let up = async {
-        let copied = copy(&mut from_client, &mut to_engine).await;
-        let _ = to_engine.shutdown().await;
-        // A client that is gone leaves nobody to read. One that only ended its direction, or still sends to a
-        // program that has ended, is to hear the rest: `cat big | docker run -i busybox head -1`. Reading on
-        // after the end fails once nobody is there any more, see `line`.
-        let gone = match copied {
-            Ok(()) => from_client.read(&mut [0]).await.is_err(),
-            Err(broken) => matches!(broken, Broken::Source),
-        };
-        if !gone {
-            std::future::pending::<()>().await;
-        }
-    };
-    let down = async {
-        let _ = copy(&mut from_engine, &mut to_client).await;
-        let _ = to_client.shutdown().await;
-    };
-    tokio::select! {
-        () = up => {}
-        () = down => {}
-    }
-}
-
-/// Which end of a copy broke.
-enum Broken {
-    Source,
-    Sink,
-}
-
-async fn copy<R, W>(from: &mut R, to: &mut W) -> Result<(), Broken>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        match from.read(&mut buffer).await {
-            Ok(0) => return Ok(()),
-            Ok(n) => to.write_all(&buffer[..n]).await.map_err(|_| Broken::Sink)?,
-            Err(_) => return Err(Broken::Source),
-        }
-        to.flush().await.map_err(|_| Broken::Sink)?;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::io::{duplex, join};
-
-    /// Both directions may be ready at once, in any order.
-    const ROUNDS: usize = 32;
-
-    #[tokio::test]
-    async fn what_the_engine_said_is_heard_though_it_takes_no_more() {
-        for _ in 0..ROUNDS {
-            let (mut client, ours) = duplex(64);
-            let (deaf, gone) = duplex(64);
-            drop(gone);
-            client.write_all(b"more").await.unwrap();
-            relay(ours, join(&b"the rest"[..], deaf)).await;
-            let mut heard = String::new();
-            client.read_to_string(&mut heard).await.unwrap();
-            assert_eq!(heard, "the rest");
-        }
-    }
-
-    #[tokio::test]
-    async fn either_end_may_end_its_direction_first() {
-        for client_first in [true, false] {
-            let ((mut client, a), (b, mut engine)) = (duplex(64), duplex(64));
-            let relayed = tokio::spawn(relay(a, b));
-            client.write_all(b"up").await.unwrap();
-            if client_first {
-                client.shutdown().await.unwrap();
-                let mut said = String::new();
-                engine.read_to_string(&mut said).await.unwrap();
-                assert_eq!(said, "up");
-            }
-            engine.write_all(b"down").await.unwrap();
-            drop(engine);
-            let mut said = String::new();
-            client.read_to_string(&mut said).await.unwrap();
-            assert_eq!(said, "down");
-            relayed.await.unwrap();
-        }
-    }
 }

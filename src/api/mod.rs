@@ -28,8 +28,6 @@ pub mod images;
 pub mod info;
 pub mod lifecycle;
 pub mod limits;
-pub mod line;
-pub mod linger;
 pub mod networks;
 pub mod newest;
 pub mod older;

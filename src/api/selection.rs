@@ -33,6 +33,8 @@ const KNOWN: [&str; 16] = [
     "volume",
 ];
 const STATES: [&str; 7] = ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
+/// What an image is, as OCI has it.
+const IMAGE_TITLE: &str = "org.opencontainers.image.title";
 const HEALTH: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
 
 /// A container's place in time: when it was made, and its ID for those made at once.
@@ -101,8 +103,10 @@ impl Selection {
 
     fn wants(&self, node: &Node, c: &Container) -> bool {
         let running = matches!(c.life.word(), "running" | "paused" | "restarting");
-        // The manager's and agents' own containers stay out of sight unless asked for, as ever.
-        let own = c.image.split(':').next() == Some("swarm");
+        // The manager's and agents' own containers stay out of sight unless asked for, as ever. Ours tell by a
+        // label of their image, whatever it is called.
+        let own = c.image.split(':').next() == Some("swarm")
+            || c.labels.get(IMAGE_TITLE).is_some_and(|title| title == "swarmd");
         (self.all || (running && node.is_healthy() && !own))
             && self.before.as_ref().is_none_or(|mark| age(c) < *mark)
             && self.since.as_ref().is_none_or(|mark| age(c) > *mark)

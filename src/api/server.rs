@@ -17,9 +17,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::Api;
 use crate::api::call::Peer;
-use crate::api::line::{Line, Socket as ClientSocket};
-use crate::api::linger::Lingering;
 use crate::docker::connect::prepare;
+use crate::stream::{Line, Lingering, Socket as ClientSocket};
 use crate::systemd::beat::{self, Beat};
 use crate::systemd::sockets::Socket;
 use crate::tls::identity::Identity;

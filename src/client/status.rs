@@ -145,6 +145,9 @@ fn of_agent(agent: &Agent) -> String {
             (Some(at), Some(error)) => format!("{at} does not answer{}: {error}", since(&engine.since)),
         },
     );
+    if let Some(front) = &agent.front {
+        text += &row("front", &format!("{front}, TLS, for managers only"));
+    }
     for place in &agent.managers {
         text += &row("registered", &of_registration(place, &since(&place.since)));
     }
@@ -203,13 +206,18 @@ mod tests {
         Agent {
             version: "2.0.0".into(),
             pid: std::process::id(),
-            advertise: "auto:2375".into(),
-            engine: LocalEngine { address: Some("10.0.0.2:2375".into()), error: None, since: None },
+            advertise: "auto:2376".into(),
+            front: Some("tcp://:2376".into()),
+            engine: LocalEngine {
+                address: Some("unix:///var/run/docker.sock".into()),
+                error: None,
+                since: None,
+            },
             managers: vec![
                 Registration {
                     manager: "boss-1a2b3c4d".into(),
                     address: "10.0.0.1:3376".into(),
-                    entry: Some("10.0.0.2:2375".into()),
+                    entry: Some("10.0.0.2:2376".into()),
                     ..Registration::default()
                 },
                 Registration {

@@ -40,6 +40,7 @@ pub fn check(config: &Config, origins: &Origins, purpose: Purpose, known: &[Prob
     rules.pki();
     rules.discovery();
     rules.agent();
+    rules.front();
     rules.lan();
     rules.manager();
     rules.exposure();
@@ -85,7 +86,11 @@ impl Rules<'_> {
         let tls = &self.config.tls;
         let pair = (tls.tlscert.is_some(), tls.tlskey.is_some());
         // Who only asks a registry needs no certificate of its own: the token is enough there.
-        let serves = self.config.role.manages() && matches!(self.purpose, Purpose::Run | Purpose::Manage);
+        let serves = match self.purpose {
+            Purpose::Run => self.config.serves(),
+            Purpose::Manage => self.config.role.manages(),
+            _ => false,
+        };
         let mode = if tls.tls { "tls.tls" } else { "tls.tlsverify" };
         let (ca, cert, key) = (self.name("tls.tlscacert"), self.name("tls.tlscert"), self.name("tls.tlskey"));
         if !tls.enabled() {
@@ -170,6 +175,7 @@ impl Rules<'_> {
         let listed = !url.is_empty() && matches!(scheme(&url), "nodes" | "file");
         match self.config.agent.advertise.clone() {
             None if self.purpose == Purpose::Run && self.config.role == Role::Both && listed => {}
+            None if self.config.agent.front.is_some() && listed => {}
             None => {
                 let text = format!("missing mandatory {} flag", self.name("agent.advertise"));
                 let text = match self.purpose {
@@ -192,7 +198,8 @@ impl Rules<'_> {
     }
 
     pub(super) fn address(&mut self, key: &str, address: &str) {
-        let unix = key == "agent.advertise" && address.starts_with("unix:///");
+        let engine = matches!(key, "agent.advertise" | "agent.engine");
+        let unix = engine && address.starts_with("unix:///");
         let port_ok =
             |port: &str| super::units::parse_integer(port).is_some_and(|p| (1..=65535).contains(&p));
         let pair = match address.strip_prefix('[') {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::read::*;
 use super::value::{Bad, Value, quoted};
-use super::{Config, Pull, Role, Strategy};
+use super::{Config, Pull, Role, Strategy, front};
 
 /// One key.
 pub struct Key {
@@ -111,6 +111,8 @@ pub static KEYS: &[Key] = &[
     ),
     key!("discovery.url", "<discovery>", RESTART, discovery.url, Value::optional, text),
     key!("agent.advertise", "--advertise", RESTART, agent.advertise, Value::optional, text),
+    key!("agent.front", "agent.front", RESTART, agent.front, front::listen, front::shown),
+    key!("agent.engine", "agent.engine", RESTART, agent.engine, front::engine, |v: &String| Some(quoted(v))),
     key!(
         "agent.delay",
         "--delay",

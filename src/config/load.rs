@@ -10,7 +10,7 @@ use super::check::{self, Purpose};
 use super::keys::{self, KEYS};
 use super::overlay::{self, Setting};
 use super::problem::{self, Origin, Origins, Problem, Style};
-use super::{Config, exposure, file, local, pki};
+use super::{Config, exposure, file, front, local, pki};
 use crate::error::Result;
 
 /// The environment variables that configure; nothing else of the environment is kept.
@@ -120,6 +120,7 @@ impl Sources {
         problems.extend(refused);
         pki::fill_in(&mut config, &mut origins);
         local::fill_in(&mut config, &mut origins);
+        front::fill_in(&mut config, &mut origins);
         exposure::typed_address_counts(&mut config, &mut origins, self.purpose);
         let verdict = check::check(&config, &origins, self.purpose, &problems);
         problems.extend(verdict.problems);

@@ -57,6 +57,11 @@ impl Config {
         config
     }
 
+    /// Whether others connect to this process: to the API, or to its engine's front.
+    pub fn serves(&self) -> bool {
+        self.role.manages() || self.agent.front.is_some()
+    }
+
     /// Whether this process has an engine to register: the role says so, there is an address, and the
     /// discovery in use takes registrations (`nodes` and `file` are lists that people write).
     pub fn registers(&self) -> bool {

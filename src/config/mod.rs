@@ -7,6 +7,7 @@ pub mod access;
 pub mod check;
 pub mod exposure;
 pub mod file;
+pub mod front;
 pub mod keys;
 pub mod lan;
 pub mod listen;
@@ -217,6 +218,10 @@ pub struct Agent {
     /// What managers connect to: `host:port` of the engine, `auto:port` for whichever address of this machine
     /// reaches the manager, or `unix:///path` for a manager on this host.
     pub advertise: Option<String>,
+    /// Where the agent itself serves the engine to managers, over TLS. Default none: they connect to the engine.
+    pub front: Option<Listen>,
+    /// What is behind the front: `unix:///path` or `host:port`. Default `unix:///var/run/docker.sock`.
+    pub engine: String,
     /// Upper bound of the one random pause before the first registration. Default 0.
     pub delay: Duration,
 }
@@ -324,7 +329,12 @@ impl Default for Config {
                 reschedule_delay: Duration::from_secs(30),
                 node_prefix: true,
             },
-            agent: Agent { advertise: None, delay: Duration::ZERO },
+            agent: Agent {
+                advertise: None,
+                front: None,
+                engine: front::ENGINE.into(),
+                delay: Duration::ZERO,
+            },
             advertise: Advertise::default(),
             tls: Tls::default(),
             pki: Pki::default(),

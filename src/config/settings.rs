@@ -32,11 +32,7 @@ impl Switch {
     /// Takes over what is `live` among `changes`.
     pub fn apply(&self, fresh: &Config, changes: &[Change]) {
         let mut config = Config::clone(&self.0.borrow());
-        for key in
-            changes.iter().filter(|change| change.live).filter_map(|change| super::keys::find(change.key))
-        {
-            (key.copy)(&mut config, fresh);
-        }
+        take_live(&mut config, fresh, changes);
         self.0.send_if_modified(|now| {
             let changed = **now != config;
             if changed {
@@ -44,6 +40,14 @@ impl Switch {
             }
             changed
         });
+    }
+}
+
+/// Takes over into `config` what is `live` among `changes`.
+pub fn take_live(config: &mut Config, fresh: &Config, changes: &[Change]) {
+    let live = changes.iter().filter(|change| change.live);
+    for key in live.filter_map(|change| super::keys::find(change.key)) {
+        (key.copy)(config, fresh);
     }
 }
 

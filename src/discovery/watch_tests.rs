@@ -166,3 +166,16 @@ async fn stops_when_cancelled_or_when_nobody_listens() {
     sleep(HEARTBEAT * 10).await;
     assert!(asked.lock().unwrap().len() <= 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn neither_rests_nor_failures_look_stuck() {
+    for answers in [vec![Ok(entries(&["a"]))], vec![broken("down")], vec![]] {
+        let (beats, (source, _)) = (Beats::default(), script(answers));
+        let state = watch(source, HEARTBEAT * 60, beats.join("the list"), CancellationToken::new());
+        for _ in 0..4000 {
+            sleep(Duration::from_secs(2)).await;
+            assert_eq!(beats.stuck(), None);
+        }
+        drop(state);
+    }
+}

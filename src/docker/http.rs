@@ -21,12 +21,15 @@ use crate::docker::endpoint::Endpoint;
 use crate::docker::fence::{self, Fence};
 use crate::docker::lent::lend;
 use crate::error::{Error, Kind, Result};
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, refusal};
 
 /// Any body that we send or pass on.
 pub type Body = UnsyncBoxBody<Bytes, BoxError>;
 /// The error of a body that breaks off.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The header of an engine's front (`agent::front`) that has no engine to pass a call on to; its value says why.
+pub const FRONT_SAYS: &str = "x-swarmd-front";
 
 /// Deadline of a small call to an engine: connect, head and body together.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
@@ -124,12 +127,17 @@ impl Client {
     /// Sends a request on one connection.
     async fn attempt(&self, request: Request<Body>) -> Result<Response<Incoming>, Failed> {
         let send = |request| async {
-            let sent = self.pool.request(request).await;
-            sent.map_err(|e| Failed {
-                error: self.explain(&e),
-                unsent: e.is_connect()
-                    || find_cause::<hyper::Error>(&e).is_some_and(hyper::Error::is_canceled),
-            })
+            match self.pool.request(request).await {
+                Ok(response) => match response.headers().get(FRONT_SAYS) {
+                    Some(why) => Err(Failed { error: self.turned_away(why), unsent: true }),
+                    None => Ok(response),
+                },
+                Err(e) => Err(Failed {
+                    error: self.explain(&e),
+                    unsent: e.is_connect()
+                        || find_cause::<hyper::Error>(&e).is_some_and(hyper::Error::is_canceled),
+                }),
+            }
         };
         match &self.fence {
             Some(fence) if fence::changes(request.method()) => fence::pass(&**fence, request, send).await,
@@ -188,6 +196,12 @@ impl Client {
         Error::engine(Kind::Timeout, message)
     }
 
+    /// The agent is there, its engine is not.
+    fn turned_away(&self, why: &HeaderValue) -> Error {
+        let why = String::from_utf8_lossy(why.as_bytes()).into_owned();
+        Error::engine(Kind::Connect, format!("the agent at {} has no engine to offer: {why}", self.endpoint))
+    }
+
     fn explain(&self, error: &hyper_util::client::legacy::Error) -> Error {
         if let Some(ours) = find_cause::<Error>(error) {
             return ours.clone();
@@ -198,6 +212,12 @@ impl Client {
             return Error::engine(Kind::Connect, message);
         }
         let message = format!("the call to {} broke off: {}", self.endpoint, root_cause(error));
+        // With TLS 1.3 the other side may refuse our certificate when the handshake is over on this side.
+        if let Some(io) = find_cause::<std::io::Error>(error)
+            && io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+        {
+            return Error::engine(Kind::Protocol, message).advise(refusal::cure(io));
+        }
         // What is left when the connection was sound: something came that is no answer.
         let sound = |e: &hyper::Error| {
             let ended = e.is_incomplete_message() || e.is_closed() || e.is_canceled() || e.is_user();

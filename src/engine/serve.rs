@@ -186,7 +186,7 @@ impl<'a> Serving<'a> {
         match answer {
             Ok(answer) => more = self.fold(asked, answer),
             Err(error) if *what == What::Ping => {
-                self.engine.failed(&error.to_string());
+                self.engine.failed(&error);
                 self.next_ping = Instant::now() + self.engine.machine.pause(self.engine.rng.f64());
             }
             Err(error) => {

@@ -25,7 +25,7 @@ use crate::engine::node::Node;
 use crate::engine::refresh::What;
 use crate::engine::serve::Serving;
 use crate::engine::specs::Specs;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::systemd::beat::{Beat, Beats};
 use crate::tls::ClientTls;
 
@@ -174,7 +174,7 @@ impl Engine {
                     // An engine that closes each stream at once must not be asked for everything in a tight loop.
                     sleep_until(started + SHORTEST_SERVICE).await;
                 }
-                Err(error) => self.failed(&error.to_string()),
+                Err(error) => self.failed(&error),
             }
             if self.machine.error().is_some() {
                 let pause = self.machine.pause(self.rng.f64());
@@ -240,12 +240,14 @@ impl Engine {
     }
 
     /// Counts a failed contact.
-    pub(super) fn failed(&mut self, error: &str) {
-        if self.machine.error() != Some(error) {
-            tracing::info!(ENGINE = self.node.addr, NODE = self.node.name(), "engine: {error}");
+    pub(super) fn failed(&mut self, error: &Error) {
+        let text = error.to_string();
+        if self.machine.error() != Some(&text) {
+            let kind = error.kind.word();
+            tracing::info!(ENGINE = self.node.addr, NODE = self.node.name(), KIND = kind, "engine: {text}");
         }
         self.machine.set_limit(self.options.settings.now().manager.engine_failure_retry);
-        let transition = self.machine.failed(error);
+        let transition = self.machine.failed(text);
         self.publish();
         if let Some(transition) = transition {
             self.announce(transition);

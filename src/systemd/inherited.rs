@@ -44,6 +44,15 @@ pub enum Source {
     Bind(Listen),
 }
 
+/// Where all sockets come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// Those of the API.
+    pub(super) api: Vec<Source>,
+    /// That of the engine's front.
+    pub(super) front: Option<Source>,
+}
+
 impl Inherited {
     /// Takes the sockets named by `LISTEN_FDS`. To be called before any thread exists, since it takes the
     /// variables out of the environment.
@@ -80,11 +89,13 @@ impl Inherited {
         self.sockets.is_empty()
     }
 
-    /// For a role that listens nowhere: sockets of units are an error. Their supervisor goes on listening whatever
+    /// For a role that serves nothing, but perhaps a front: other sockets of units are an error. Their supervisor goes on listening whatever
     /// we do, so clients would wait for an answer that never comes. What was kept for us is no unit's.
-    pub fn refuse_units(&self) -> Result<()> {
-        let names: Vec<&str> = self.sockets.iter().map(|(name, _)| name.as_str()).collect();
-        let Some(unit) = names.iter().find(|name| **name != KEPT) else { return Ok(()) };
+    pub fn refuse_units(&self, front: Option<&Listen>) -> Result<()> {
+        let all = self.addresses()?;
+        let fronts = front.map(|one| matching(one, &all)).unwrap_or_default();
+        let idle = |(at, (name, _)): &(usize, &(String, Address))| name != KEPT && !fronts.contains(at);
+        let Some((_, (unit, _))) = all.iter().enumerate().find(idle) else { return Ok(()) };
         Err(Error::us(
             Kind::Config,
             format!("role \"agent\" answers nobody, but the supervisor hands it the socket {unit:?}"),
@@ -133,17 +144,25 @@ fn unusable(name: &str, error: &std::io::Error) -> Error {
 /// * an address equal to that of an inherited socket: that socket;
 /// * else bind.
 ///
-/// The same address twice counts once.
-pub(super) fn plan(listen: &[Listen], inherited: &[(String, Address)]) -> Result<Vec<Source>> {
-    let units: Vec<usize> = matching(&Listen::Inherited(None), inherited);
+/// The same address twice counts once. `front` has its socket before the API, which then does not count it among
+/// "all that is inherited".
+pub(super) fn plan(
+    listen: &[Listen],
+    front: Option<&Listen>,
+    inherited: &[(String, Address)],
+) -> Result<Plan> {
+    let front = front.map(|one| source_of_one(one, inherited)).transpose()?;
+    let spoken_for = |position: &usize| front != Some(Source::Inherited(*position));
+    let matching = |one: &Listen| matching(one, inherited).into_iter().filter(spoken_for).collect::<Vec<_>>();
+    let units = matching(&Listen::Inherited(None));
     if !units.is_empty() && is_default(listen) {
-        return Ok(units.into_iter().map(Source::Inherited).collect());
+        return Ok(Plan { api: units.into_iter().map(Source::Inherited).collect(), front });
     }
     let mut sources = Vec::new();
     // Named ones and addresses first, so that `fd://` takes the rest wherever it stands in the list.
     let (rest, named): (Vec<_>, Vec<_>) = listen.iter().partition(|l| **l == Listen::Inherited(None));
     for one in named.into_iter().chain(rest) {
-        let positions = matching(one, inherited);
+        let positions = matching(one);
         let found = match one {
             Listen::Inherited(name) if positions.is_empty() => {
                 return Err(not_there(name.as_deref(), inherited));
@@ -157,7 +176,15 @@ pub(super) fn plan(listen: &[Listen], inherited: &[(String, Address)]) -> Result
             }
         }
     }
-    Ok(sources)
+    Ok(Plan { api: sources, front })
+}
+
+fn source_of_one(listen: &Listen, inherited: &[(String, Address)]) -> Result<Source> {
+    match (matching(listen, inherited).first(), listen) {
+        (Some(position), _) => Ok(Source::Inherited(*position)),
+        (None, Listen::Inherited(name)) => Err(not_there(name.as_deref(), inherited)),
+        (None, _) => Ok(Source::Bind(listen.clone())),
+    }
 }
 
 /// The default of `swarmd run`, or that of the classic `manage`.
@@ -222,15 +249,38 @@ mod tests {
         ]
     }
 
+    fn plan(listen: &[Listen], inherited: &[(String, Address)]) -> Result<Vec<Source>> {
+        super::plan(listen, None, inherited).map(|plan| plan.api)
+    }
+
+    #[test]
+    fn the_front_has_its_socket_first() {
+        use Source::{Bind, Inherited as Take};
+        let default = Config::default().manager.host;
+        for (front, source, api) in [
+            (tcp("", 2376), Bind(tcp("", 2376)), vec![Take(0), Take(1), Take(2)]),
+            (tcp("", 3376), Take(0), vec![Take(1), Take(2)]),
+            (fd("api"), Take(0), vec![Take(1), Take(2)]),
+        ] {
+            let plan = super::plan(&default, Some(&front), &unit()).unwrap();
+            assert_eq!((plan.front, plan.api), (Some(source), api));
+        }
+        let kept = [(KEPT.to_string(), Address::Tcp("[::]:2376".parse().unwrap()))];
+        let plan = super::plan(&[], Some(&tcp("0.0.0.0", 2376)), &kept).unwrap();
+        assert_eq!((plan.front, plan.api), (Some(Take(0)), vec![]));
+        assert!(super::plan(&[], Some(&fd("front")), &unit()).is_err());
+    }
+
     #[test]
     fn an_agent_takes_no_socket_of_a_unit() {
         let handed = |name: &str| {
             let socket = TcpListener::bind("127.0.0.1:0").unwrap();
             Inherited::from_sockets(vec![(name.to_string(), Handed::Tcp(socket))])
         };
-        assert_eq!(Inherited::default().refuse_units(), Ok(()));
-        assert_eq!(handed(KEPT).refuse_units(), Ok(()), "that was ours, and is released");
-        let error = handed("api").refuse_units().unwrap_err();
+        assert_eq!(Inherited::default().refuse_units(None), Ok(()));
+        assert_eq!(handed(KEPT).refuse_units(None), Ok(()), "that was ours, and is released");
+        assert_eq!(handed("front").refuse_units(Some(&fd("front"))), Ok(()), "that is its own");
+        let error = handed("api").refuse_units(Some(&fd("front"))).unwrap_err();
         assert_eq!(error.exit_code(), 78, "{error}");
         assert!(error.to_string().contains("systemctl disable --now swarmd.socket"), "{error}");
     }

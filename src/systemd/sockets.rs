@@ -1,4 +1,4 @@
-//! The sockets that the API listens on: inherited ones first, the rest bound here.
+//! The sockets that the API and the engine's front listen on: inherited ones first, the rest bound here.
 //!
 //! It does *not* accept connections, and it does not decide who may connect: see [`Socket::is_exposed`].
 
@@ -66,48 +66,75 @@ impl fmt::Display for Socket {
     }
 }
 
-/// Opens all sockets, in the order of `listen` (what `fd://` stands for comes last), and has the supervisor keep those
-/// TCP ones that it did not make itself. Inside a tokio runtime.
+/// What to listen on.
+#[derive(Debug, Default)]
+pub struct Wanted<'a> {
+    /// `manager.host`, if this process serves the API.
+    pub api: &'a [Listen],
+    /// Name or number of the group that owns the unix sockets made here, mode 0660; `None` leaves them to the
+    /// group of this process.
+    pub unix_group: Option<&'a str>,
+    /// `agent.front`, if this process serves its engine.
+    pub front: Option<&'a Listen>,
+}
+
+/// What is listened on.
+#[derive(Debug)]
+pub struct Opened {
+    /// In the order of `Wanted::api`; what `fd://` stands for comes last.
+    pub api: Vec<Socket>,
+    /// That of the front.
+    pub front: Option<Socket>,
+}
+
+/// Opens all sockets, and has the supervisor keep those TCP ones that it did not make itself; none of before that
+/// nobody here would answer on. Inside a tokio runtime.
 ///
-/// `unix_group` (name or number) owns the unix sockets made here, mode 0660; `None` leaves them to the
-/// group of this process. Errors: address in use or not of this machine `Unavailable`, not allowed
-/// `Permission`, an inherited socket that is not there `Config`.
-pub fn bind(
-    listen: &[Listen],
-    inherited: Inherited,
-    unix_group: Option<&str>,
-    notifier: &Notifier,
-) -> Result<Vec<Socket>> {
-    let sources = plan(listen, &inherited.addresses()?)?;
-    let mut handed = inherited.into_slots();
-    let mut sockets = Vec::with_capacity(sources.len());
-    let mut own = Vec::new();
-    for source in sources {
-        match source {
-            Source::Inherited(position) => {
-                if let Some((name, socket)) = handed.get_mut(position).and_then(Option::take) {
-                    own.extend((name == KEPT).then_some(sockets.len()));
-                    sockets.push(adopt(&name, socket)?);
-                }
-            }
-            Source::Bind(Listen::Tcp { host, port }) => {
-                own.push(sockets.len());
-                sockets.push(Socket::Tcp(tcp_socket::bind(&host, port)?));
-            }
-            Source::Bind(Listen::Unix(path)) => {
-                let (listener, file) = unix_socket::bind(&path, unix_group)?;
-                sockets.push(Socket::Unix(listener, file));
-            }
-            Source::Bind(Listen::Inherited(_)) => {} // `plan` refuses those it cannot find
-        }
+/// Errors: address in use or not of this machine `Unavailable`, not allowed `Permission`, an inherited socket that
+/// is not there `Config`.
+pub fn bind(wanted: &Wanted<'_>, inherited: Inherited, notifier: &Notifier) -> Result<Opened> {
+    let plan = plan(wanted.api, wanted.front, &inherited.addresses()?)?;
+    let mut opening = Opening { handed: inherited.into_slots(), unix_group: wanted.unix_group };
+    // The front first, so that it has its socket before all that is left goes to `fd://`.
+    let front = plan.front.map(|source| opening.open(source)).transpose()?.flatten();
+    let mut api = Vec::with_capacity(plan.api.len());
+    for source in plan.api {
+        api.extend(opening.open(source)?);
     }
-    for (name, _) in handed.into_iter().flatten().filter(|(name, _)| name != KEPT) {
+    for (name, _) in opening.handed.into_iter().flatten().filter(|(name, _)| name != KEPT) {
         tracing::warn!(name, "an inherited socket is not used: no host entry asks for it");
     }
-    let kept: Vec<_> =
-        own.into_iter().filter_map(|position| sockets.get(position)).map(Socket::as_fd).collect();
+    let all = front.iter().chain(&api);
+    let kept: Vec<_> = all.filter(|(_, ours)| *ours).map(|(socket, _)| socket.as_fd()).collect();
     notifier.keep(&kept);
-    Ok(sockets)
+    let bare = |(socket, _)| socket;
+    Ok(Opened { api: api.into_iter().map(bare).collect(), front: front.map(bare) })
+}
+
+/// What was handed over and not used yet, and how to make the rest.
+struct Opening<'a> {
+    handed: Vec<Option<(String, Handed)>>,
+    unix_group: Option<&'a str>,
+}
+
+impl Opening<'_> {
+    /// The socket, and whether the supervisor should keep it for us.
+    fn open(&mut self, source: Source) -> Result<Option<(Socket, bool)>> {
+        Ok(match source {
+            Source::Inherited(position) => match self.handed.get_mut(position).and_then(Option::take) {
+                Some((name, socket)) => Some((adopt(&name, socket)?, name == KEPT)),
+                None => None,
+            },
+            Source::Bind(Listen::Tcp { host, port }) => {
+                Some((Socket::Tcp(tcp_socket::bind(&host, port)?), true))
+            }
+            Source::Bind(Listen::Unix(path)) => {
+                let (listener, file) = unix_socket::bind(&path, self.unix_group)?;
+                Some((Socket::Unix(listener, file), false))
+            }
+            Source::Bind(Listen::Inherited(_)) => None, // `plan` refuses those it cannot find
+        })
+    }
 }
 
 fn adopt(name: &str, handed: Handed) -> Result<Socket> {
@@ -147,7 +174,8 @@ mod tests {
             ("local".into(), Handed::Unix(std_unix)),
         ]);
         let listen = [tcp("127.0.0.1", port), Listen::Inherited(Some("local".into()))];
-        let sockets = bind(&listen, inherited, None, &Notifier::default()).unwrap();
+        let wanted = Wanted { api: &listen, ..Wanted::default() };
+        let sockets = bind(&wanted, inherited, &Notifier::default()).unwrap().api;
         assert_eq!(sockets[0].to_string(), format!("tcp://127.0.0.1:{port}"));
         assert_eq!(sockets[1].to_string(), format!("unix://{}", path.display()));
         let [Socket::Tcp(tcp), Socket::Unix(unix, _)] = &sockets[..] else {
@@ -171,7 +199,8 @@ mod tests {
     async fn exposed_is_what_other_machines_can_reach() {
         let dir = tempfile::tempdir().unwrap();
         let listen = [tcp("127.0.0.1", 0), tcp("", 0), tcp("0.0.0.0", 0), Listen::Unix(dir.path().join("s"))];
-        let sockets = bind(&listen, Inherited::default(), None, &Notifier::default()).unwrap();
+        let wanted = Wanted { api: &listen, ..Wanted::default() };
+        let sockets = bind(&wanted, Inherited::default(), &Notifier::default()).unwrap().api;
         let exposed: Vec<bool> = sockets.iter().map(Socket::is_exposed).collect();
         assert_eq!(exposed, [false, true, true, false]);
     }

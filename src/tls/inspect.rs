@@ -46,7 +46,7 @@ fn given(config: &Config) -> Result<Vec<Given>> {
     // The cluster's own are renewed by themselves, and need no word about how.
     let by_hand = tls.enabled() && !config.has_pki();
     let ca = tls.tlscacert.as_deref().filter(|_| tls.tlsverify);
-    let served = tls.tlscert.as_deref().zip(tls.tlskey.as_deref()).filter(|_| config.role.manages());
+    let served = tls.tlscert.as_deref().zip(tls.tlskey.as_deref()).filter(|_| config.serves());
     let shown = tls.client_pair();
     for (pair, server) in [(served, true), (shown.filter(|_| shown != served), false)] {
         if let Some((cert, key)) = pair.filter(|_| by_hand) {

@@ -4,6 +4,7 @@
 pub mod client;
 pub mod floor;
 pub mod fresh;
+pub mod gate;
 pub mod identity;
 pub mod inspect;
 pub mod lint;

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rustls::AlertDescription::{AccessDenied, CertificateRevoked};
 use rustls::CertificateError::{self, *};
 use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage, NoCertificatesPresented};
 
@@ -11,6 +12,12 @@ pub fn cure(error: &io::Error) -> &'static str {
         Some(InvalidCertificate(why)) => reissue(why),
         Some(NoCertificatesPresented) => {
             "the client showed no certificate: `docker --tlsverify`, or DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH"
+        }
+        Some(AlertReceived(AccessDenied)) => {
+            "the other side lets in managers of its cluster only, and our certificate (tlscert) says that we are none"
+        }
+        Some(AlertReceived(CertificateRevoked)) => {
+            "our certificate (tlscert) was revoked: it takes a new one"
         }
         Some(AlertReceived(_)) => {
             "the other side refuses our certificate (tlscert): `swarmd check` says what is wrong with it, the log of \

@@ -1,4 +1,4 @@
-//! TLS on the manager's listener.
+//! TLS on what others connect to: the manager's listener. (An engine's front is in `gate`.)
 
 use std::io;
 use std::path::Path;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -22,6 +23,10 @@ use crate::tls::pem;
 pub struct Acceptor(Arc<Fresh<TlsAcceptor>>);
 
 impl Acceptor {
+    pub(super) fn new(fresh: Fresh<TlsAcceptor>) -> Acceptor {
+        Acceptor(Arc::new(fresh))
+    }
+
     /// The server's side of one handshake.
     pub async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         self.0.get().accept(tcp).await
@@ -47,32 +52,49 @@ pub fn acceptor(tls: &Tls) -> Result<Option<Acceptor>> {
     let files = [Some(cert.clone()), Some(key.clone()), ca.clone()].into_iter().flatten().collect();
     let strict = tls.strict;
     let fresh = Fresh::new(files, move || accepting(ca.as_deref(), strict, &cert, &key))?;
-    Ok(Some(Acceptor(Arc::new(fresh))))
+    Ok(Some(Acceptor::new(fresh)))
 }
 
-/// ALPN offers HTTP/1.1 only: attach and exec take the connection over, which HTTP/2 cannot give.
 fn accepting(ca: Option<&Path>, strict: bool, cert: &Path, key: &Path) -> Result<TlsAcceptor> {
-    let provider = Arc::new(ring::default_provider());
+    let verifier = match ca {
+        Some(ca) => {
+            let roots = Arc::new(pem::roots(ca)?);
+            let builder =
+                WebPkiClientVerifier::builder_with_provider(roots, Arc::new(ring::default_provider()));
+            let builder = if strict { builder } else { builder.allow_unauthenticated() };
+            Some(
+                builder
+                    .build()
+                    .map_err(|e| Error::us(Kind::Config, format!("cannot use {}: {e}", ca.display())))?,
+            )
+        }
+        None => None,
+    };
+    Ok(TlsAcceptor::from(Arc::new(serving(verifier, cert, key)?)))
+}
+
+/// The server's side with this pair; `verifier` decides on clients' certificates, without one none is asked for.
+///
+/// ALPN offers HTTP/1.1 only: attach and exec take the connection over, which HTTP/2 cannot give.
+pub(super) fn serving(
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    cert: &Path,
+    key: &Path,
+) -> Result<ServerConfig> {
     let chain = pem::certificates(cert)?;
-    let builder = ServerConfig::builder_with_details(provider.clone(), Floor::of(&chain))
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_details(provider, Floor::of(&chain))
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::us(Kind::Internal, e.to_string()))?;
-    let builder = match ca {
-        Some(ca) => {
-            let asked = WebPkiClientVerifier::builder_with_provider(Arc::new(pem::roots(ca)?), provider);
-            let asked = if strict { asked } else { asked.allow_unauthenticated() };
-            let verifier = asked
-                .build()
-                .map_err(|e| Error::us(Kind::Config, format!("cannot use {}: {e}", ca.display())))?;
-            builder.with_client_cert_verifier(verifier)
-        }
+    let builder = match verifier {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder
         .with_single_cert(chain, pem::private_key(key)?)
         .map_err(|e| Error::us(Kind::Config, format!("cannot use {} with its key: {e}", cert.display())))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(config)
 }
 
 #[cfg(test)]

@@ -43,10 +43,19 @@ impl Workshop {
         self.special(name, ca, extensions, EC, &["-days", "30"]);
     }
 
+    /// The same with both uses, for whom `subject` says: `/OU=manager/CN=boss`.
+    pub fn leaf_of(&self, name: &str, ca: &str, subject: &str) {
+        self.issue(name, ca, subject, GOOD, EC, &["-days", "30"]);
+    }
+
     /// The same with another key or other options of `openssl x509`.
     pub fn special(&self, name: &str, ca: &str, extensions: &[&str], key: &[&str], more: &[&str]) {
+        self.issue(name, ca, "/CN=127.0.0.1", extensions, key, more);
+    }
+
+    fn issue(&self, name: &str, ca: &str, subject: &str, extensions: &[&str], key: &[&str], more: &[&str]) {
         let secret = format!("{name}-key.pem");
-        let request = ["-nodes", "-keyout", &secret, "-out", "csr", "-subj", "/CN=127.0.0.1"];
+        let request = ["-nodes", "-keyout", &secret, "-out", "csr", "-subj", subject];
         self.openssl(&[&["req", "-new", "-newkey"], key, &request].concat());
         std::fs::write(self.path("extensions"), extensions.join("\n")).unwrap();
         let (cert, ca_cert, ca_key) = (format!("{name}.pem"), format!("{ca}.pem"), format!("{ca}-key.pem"));
@@ -57,6 +66,12 @@ impl Workshop {
         }
         sign.extend(more);
         self.openssl(&sign);
+    }
+
+    /// The serial number of a certificate, in lower-case hexadecimal digits.
+    pub fn serial(&self, name: &str) -> String {
+        let cert = crate::tls::pem::certificates(&self.path(&format!("{name}.pem"))).unwrap().remove(0);
+        crate::tls::identity::Identity::of(&cert).unwrap().serial
     }
 
     /// Where a file is.

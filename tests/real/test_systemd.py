@@ -122,7 +122,7 @@ class Package(unittest.TestCase):
         self.addCleanup(logs.kill)
         self.assertEqual(logs.stdout.readline(), b"tick\n")
         spread = [self.placed(f"spread{n}") for n in range(2)]
-        self.tell_engines('strategy = "binpack"\ncreate-retry = 1\nadvertise = "127.0.0.1:3376"\n')
+        self.tell_engines('strategy = "binpack"\ncreate-retry = 1\nnode-prefix = false\nadvertise = "127.0.0.1:3376"\n')
         self.host.ok("systemctl", "reload", "swarmd")
         eventually(lambda: ["Strategy", "binpack"] in self.rows(), "the strategy counts", show=self.rows)
         packed = [self.placed(f"packed{n}") for n in range(4)]
@@ -130,6 +130,7 @@ class Package(unittest.TestCase):
         for key, said in [("manager.strategy", "reloaded"), ("manager.create-retry", "reloaded"),
                           ("manager.advertise", "changed: takes effect after a restart")]:
             self.assertTrue(self.journal(MESSAGE=f"{key} {said}"), key)
+        eventually(lambda: "talker" in self.docker.out("ps", "--format", "{{.Names}}").splitlines(), "names without nodes")
         self.assertEqual(self.pid(), before, "the same process")
         for _ in range(10):
             self.assertEqual(logs.stdout.readline(), b"tick\n", "and its streams are open")

@@ -148,6 +148,8 @@ pub struct Agent {
     pub pid: u32,
     /// What it registers.
     pub advertise: String,
+    /// Where it serves its engine to managers, if it does.
+    pub front: Option<String>,
     /// The engine that it stands for.
     pub engine: LocalEngine,
     /// Where it registers.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::ffi::CString;
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -13,6 +14,7 @@ use super::PATIENCE;
 use super::finding::Finding;
 use super::state::ACCOUNT;
 use crate::config::Config;
+use crate::discovery::lan::interfaces;
 use crate::discovery::nodes;
 use crate::docker::endpoint::Endpoint;
 use crate::docker::http::Client;
@@ -42,7 +44,7 @@ pub async fn look(config: &Config) -> Vec<Finding> {
     join_all(asked).await
 }
 
-/// Those that are named: a list of nodes, the engine that an agent makes known.
+/// Those that are named: a list of nodes, the engine that an agent makes known, or that it is the front of.
 fn engines(config: &Config) -> Vec<Endpoint> {
     let url = config.discovery.url.as_deref().unwrap_or_default();
     let listed = match url.split_once("://") {
@@ -50,9 +52,18 @@ fn engines(config: &Config) -> Vec<Endpoint> {
         None => nodes::parse(url),
         _ => Ok(Vec::new()),
     };
-    let own = config.agent.advertise.as_deref().filter(|_| config.role.joins());
+    let agent = &config.agent;
+    // A front lets in managers only: an agent that asked itself would be turned away.
+    let own = match agent.front {
+        Some(_) => Some(agent.engine.as_str()),
+        None => agent.advertise.as_deref(),
+    };
+    let own = own.filter(|_| config.role.joins());
     let own = own.map(|text| match text.strip_prefix("auto:") {
-        Some(port) => format!("127.0.0.1:{port}"),
+        Some(port) => {
+            let lan = interfaces::here(&[]).first().map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip);
+            SocketAddr::new(lan, port.parse().unwrap_or_default()).to_string()
+        }
         None => text.to_string(),
     });
     let mut seen = HashSet::new();
@@ -152,7 +163,12 @@ mod tests {
         config.discovery.url = Some("nodes://unix:///s,10.0.0.[1:2]:2375".into());
         config.agent.advertise = Some("auto:2376".into());
         let all: Vec<String> = engines(&config).iter().map(ToString::to_string).collect();
-        assert_eq!(all, ["unix:///s", "10.0.0.1:2375", "10.0.0.2:2375", "127.0.0.1:2376"]);
+        assert_eq!(all[..3], ["unix:///s", "10.0.0.1:2375", "10.0.0.2:2375"]);
+        assert!(all[3].ends_with(":2376"), "an address of this machine: {all:?}");
+        config.agent.front = Some(crate::config::Listen::Tcp { host: String::new(), port: 2376 });
+        config.agent.engine = "unix:///e".into();
+        assert_eq!(engines(&config).last().unwrap().to_string(), "unix:///e");
+        config.agent.front = None;
         config.discovery.url = Some("token://T".into());
         config.agent.advertise = Some("unix:///s".into());
         assert_eq!(engines(&config).len(), 1);

@@ -4,11 +4,15 @@ use std::path::Path;
 
 use super::finding::{Finding, Verdict};
 use crate::clock;
-use crate::config::Listen;
+use crate::config::{Config, Listen, Tls};
 use crate::config::load::Loaded;
 use crate::config::names::Named;
+use crate::error::Error;
 use crate::tls::inspect::inspect;
 use crate::tls::lint::{Flaw, Weight};
+use crate::tls::pki::Files;
+use crate::tls::pki::members::Own;
+use crate::tls::pki::own;
 
 /// All findings.
 pub fn look(loaded: &Loaded) -> Vec<Finding> {
@@ -19,6 +23,9 @@ pub fn look(loaded: &Loaded) -> Vec<Finding> {
     // A file that cannot be read is said once.
     if readable {
         found.extend(certificates(loaded));
+    }
+    if loaded.config.has_pki() {
+        found.push(pki(&loaded.config));
     }
     found.extend(sockets(loaded));
     found
@@ -41,9 +48,27 @@ fn configuration(loaded: &Loaded) -> Vec<Finding> {
     found
 }
 
+/// The cluster's own certificates.
+fn pki(config: &Config) -> Finding {
+    let fail = |error: Error| Finding::fail("tls", error.message, error.advice.unwrap_or_default());
+    match Own::read(&Files::below(&config.pki_dir())) {
+        Ok(Some(own)) => {
+            let end = clock::rfc3339(own.expires);
+            Finding::pass("tls", format!("pki: the certificate of {} is good until {end}", own.identity))
+        }
+        Ok(None) if config.role.manages() && config.pki.managers.is_empty() => {
+            Finding::pass("tls", "pki: the CA and a certificate are made at the first start")
+        }
+        Ok(None) => fail(own::not_joined(config)),
+        Err(error) => fail(error),
+    }
+}
+
 /// Files that must be readable at start.
 fn files(loaded: &Loaded) -> Vec<Finding> {
-    let tls = &loaded.config.tls;
+    // The cluster's own certificates are another matter.
+    let none = Tls::default();
+    let tls = if loaded.config.has_pki() { &none } else { &loaded.config.tls };
     let named = [
         ("tls.tlscacert", &tls.tlscacert),
         ("tls.tlscert", &tls.tlscert),
@@ -75,7 +100,7 @@ fn certificates(loaded: &Loaded) -> Vec<Finding> {
         Ok(found) => found,
         Err(error) => return vec![Finding::fail("tls", error.message, error.advice.unwrap_or_default())],
     };
-    if found.is_empty() && loaded.config.tls.enabled() {
+    if found.is_empty() && loaded.config.tls.enabled() && !loaded.config.has_pki() {
         return vec![Finding::pass("tls", "certificates: valid, and fit for what they are used for")];
     }
     let finding = |flaw: Flaw| match flaw.weight {

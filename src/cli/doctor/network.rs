@@ -78,9 +78,7 @@ pub async fn discovery(config: &Config) -> Vec<Finding> {
             format!("{scheme}:// answers, and lists no engine yet"),
             "start swarmd with role \"agent\" on the machines that are to belong to the cluster",
         ),
-        Ok(entries) => {
-            Finding::pass("discovery", format!("{scheme}:// answers, {} engines listed", entries.len()))
-        }
+        Ok(entries) => Finding::pass("discovery", format!("{scheme}:// answers, {}", listed(entries.len()))),
         Err(error) => failed("discovery", format!("{scheme}://"), &error),
     }]
 }
@@ -98,10 +96,10 @@ pub async fn managers(config: &Config) -> Vec<Finding> {
     let asked = config.discovery.managers.iter().map(|manager| {
         let means = &means;
         async move {
-            let listed = async { Backend::at_manager(manager, token, means)?.list().await };
-            match timeout(PATIENCE, listed).await {
+            let reading = async { Backend::at_manager(manager, token, means)?.list().await };
+            match timeout(PATIENCE, reading).await {
                 Ok(Ok(entries)) => {
-                    Finding::pass("managers", format!("{manager} answers, {} engines listed", entries.len()))
+                    Finding::pass("managers", format!("{manager} answers, {}", listed(entries.len())))
                 }
                 Ok(Err(error)) => failed("managers", manager.clone(), &error),
                 Err(_) => Finding::fail(
@@ -113,6 +111,10 @@ pub async fn managers(config: &Config) -> Vec<Finding> {
         }
     });
     join_all(asked).await
+}
+
+fn listed(count: usize) -> String {
+    if count == 1 { "1 engine listed".to_string() } else { format!("{count} engines listed") }
 }
 
 fn failed(about: &'static str, whom: String, error: &Error) -> Finding {
@@ -159,6 +161,6 @@ mod tests {
             "{found:?}"
         );
         config.discovery.url = Some("nodes://127.0.0.1:1".into());
-        assert_eq!(discovery(&config).await[0].text, "nodes:// answers, 1 engines listed");
+        assert_eq!(discovery(&config).await[0].text, "nodes:// answers, 1 engine listed");
     }
 }

@@ -1,4 +1,4 @@
-//! The ports that the manager wants: free, or held by swarmd itself.
+//! The ports that the manager and an engine's front want: free, or held by swarmd itself.
 //!
 //! The kernel's tables tell who listens. Nothing is bound, and nothing is connected to.
 
@@ -19,18 +19,22 @@ struct Listener {
 
 /// One finding for each address.
 pub fn look(config: &Config) -> Vec<Finding> {
+    let mut found = Vec::new();
     if !config.role.manages() {
-        return idle_units(Path::new("/etc/systemd/system/sockets.target.wants")).into_iter().collect();
+        found.extend(idle_units(Path::new("/etc/systemd/system/sockets.target.wants")));
     }
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let mut listeners = parse(&read("/proc/net/tcp"));
     listeners.extend(parse(&read("/proc/net/tcp6")));
     let here: Vec<IpAddr> = interfaces::here(&["*".to_string()]).into_iter().map(|a| a.ip).collect();
-    let wanted = config.manager.host.iter().filter_map(|listen| match listen {
+    let api = config.manager.host.iter().filter(|_| config.role.manages());
+    let front = config.agent.front.iter().filter(|_| config.role.joins());
+    let wanted = api.chain(front).filter_map(|listen| match listen {
         Listen::Tcp { host, port } if *port > 0 => Some((host.as_str(), *port)),
         _ => None,
     });
-    wanted.map(|(host, port)| judge(host, port, &listeners, &here, owner)).collect()
+    found.extend(wanted.map(|(host, port)| judge(host, port, &listeners, &here, owner)));
+    found
 }
 
 /// An agent listens nowhere, but a socket unit of ours would.

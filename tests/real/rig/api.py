@@ -5,6 +5,7 @@ What a *user* does goes through Docker's own clients (`cli`), never through here
 
 import http.client
 import json
+import socket
 import urllib.parse
 
 
@@ -29,13 +30,16 @@ class Api:
         headers = dict(headers or {})
         if isinstance(body, (dict, list)):
             body, headers["Content-Type"] = json.dumps(body), "application/json"
-        connection = http.client.HTTPConnection(self.address, timeout=timeout or self.timeout)
+        connection = self._connection(timeout or self.timeout)
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
             return answer.status, answer.headers, answer.read()
         finally:
             connection.close()
+
+    def _connection(self, timeout):
+        return http.client.HTTPConnection(self.address, timeout=timeout)
 
     def call(self, method, path, *args, **kwargs):
         """The decoded JSON answer (text where it is none)."""
@@ -59,3 +63,14 @@ class Api:
     def containers(self):
         """All containers, running or not."""
         return self.get("/containers/json", all="1")
+
+
+class UnixApi(Api):
+    """The same at a unix socket."""
+
+    def _connection(self, timeout):
+        connection = http.client.HTTPConnection("localhost", timeout=timeout)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(timeout)
+        connection.sock.connect(str(self.address))
+        return connection

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from . import fetch, guard, session
-from .api import Api
+from .api import Api, UnixApi
 
 _DEBIAN_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -68,10 +68,7 @@ class Engine:
             options += ["--init-path", "/usr/bin/tini-static"]
         for label in self.labels:
             options += ["--label", label]
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((self.address.split(":")[0], 2375))
-        listener.listen(1024)
+        listener = self._listen()
         environment["API_FD"] = str(listener.fileno())
         command = ["unshare", "--net", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
                    "tini", "--", "bash", "-c", _SETUP, "engine", str(self.dir), *options]
@@ -79,6 +76,13 @@ class Engine:
             self._holder = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
                                             preexec_fn=guard.die_with_parent, pass_fds=(listener.fileno(),))
         listener.close()  # the engine alone holds it: its death closes the port
+
+    def _listen(self):
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((self.address.split(":")[0], 2375))
+        listener.listen(1024)
+        return listener
 
     def wait_ready(self, timeout=60):
         deadline = time.monotonic() + timeout
@@ -154,6 +158,11 @@ class Engine:
         (init,) = guard.children(self._holder.pid)
         return ["nsenter", "-t", str(init), "-n", "--"]
 
+    def network(self):
+        """The file of the engine's network namespace."""
+        (init,) = guard.children(self._holder.pid)
+        return f"/proc/{init}/ns/net"
+
     def log_tail(self, lines=15):
         return _tail(self.log_path, lines)
 
@@ -180,6 +189,23 @@ class Engine:
         status, _headers, body = self.api.raw("DELETE", path, **query)
         if status >= 400 and status not in (404, 409):
             raise RuntimeError(f"{self.name}: DELETE {path}: {status} {body!r}")
+
+
+class HiddenEngine(Engine):
+    """Listens on a unix socket only, at `path`, as Docker does when it was just installed."""
+
+    def __init__(self, name, version="28"):
+        super().__init__(name, "nowhere", version)
+        self.path = session.state_dir() / f"{name}.sock"
+        self.address = f"unix://{self.path}"
+        self.api = UnixApi(self.path)
+
+    def _listen(self):
+        self.path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(self.path))
+        listener.listen(1024)
+        return listener
 
 
 def _program(pid):

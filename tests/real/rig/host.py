@@ -4,11 +4,12 @@ It is a `systemd-nspawn` container over an overlay: what a test installs in it i
 network, so it reaches the real engines and the tests reach its port 3376. It is entered with `nsenter`, since no
 machined and no message bus run outside.
 
-`root()` makes the tree with debootstrap, `deb()` packs a .deb around the binary under test, with the project's own
-packaging data. Both are kept in the cache of `fetch`.
+`root()` makes the tree with debootstrap, once. `deb()` and `rpm()` pack the binary under test, with the project's own
+packaging data.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -39,23 +40,36 @@ def root():
     return tree
 
 
-def cargo_deb():
-    """The packing tool. Built once."""
-    tools = fetch.cache_dir() / "tools"
-    if not (tools / "bin" / "cargo-deb").exists():
-        _run("cargo", "install", "--locked", "--quiet", "--root", str(tools), "cargo-deb")
-    return tools / "bin" / "cargo-deb"
+def tool(kind):
+    """A packing tool, "deb" or "rpm". Built once."""
+    name = {"deb": "cargo-deb", "rpm": "cargo-generate-rpm"}[kind]
+    return os.path.join(_run(str(swarmd.ROOT / "packaging" / "tools"), kind).splitlines()[-1], name)
+
+
+def _files():
+    """A target directory with what goes into a package."""
+    target = session.state_dir() / "packages"
+    (target / "release").mkdir(parents=True, exist_ok=True)
+    _run("strip", "-o", str(target / "release" / "swarmd"), swarmd.binary())
+    _run(str(swarmd.ROOT / "packaging" / "texts"), swarmd.binary(), str(target / "release" / "made"))
+    return target
 
 
 def deb(version):
     """A .deb of the binary under test, as version `version`."""
-    target = session.state_dir() / "deb"
-    (target / "release").mkdir(parents=True, exist_ok=True)
-    _run("strip", "-o", str(target / "release" / "swarmd"), swarmd.binary())
-    _run(str(swarmd.ROOT / "packaging" / "texts"), swarmd.binary(), str(target / "release" / "made"))
-    made = target / f"swarmd_{version}.deb"
-    _run(str(cargo_deb()), "deb", "--no-build", "--no-strip", "--fast", "--deb-version", version, "-o", str(made),
+    target = _files()
+    made = target / f"swarmd_{version}_amd64.deb"
+    _run(tool("deb"), "deb", "--no-build", "--no-strip", "--fast", "--deb-version", version, "-o", str(made),
          cwd=swarmd.ROOT, env={**os.environ, "CARGO_TARGET_DIR": str(target), "CARGO_NET_OFFLINE": "true"})
+    return made
+
+
+def rpm(version):
+    """The same as .rpm."""
+    target = _files()
+    made = target / f"swarmd-{version}-1.x86_64.rpm"
+    _run(tool("rpm"), "generate-rpm", "--auto-req", "disabled", "--payload-compress", "zstd:1", "--set-metadata", f'version = "{version}"',
+         "--target-dir", str(target), "-o", str(made), cwd=swarmd.ROOT)
     return made
 
 
@@ -63,6 +77,7 @@ def _run(*command, **options):
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}: exit {done.returncode}\n{done.stdout[-2000:]}")
+    return done.stdout
 
 
 class Host:
@@ -160,7 +175,14 @@ class Host:
         shutil.copy(file, self.path(absolute))
         return absolute
 
+    def borrow(self, program):
+        """Lends the machine a program of ours, with the libraries that it has not: both are of one release."""
+        for file in [program, *re.findall(r"=> (/\S+)", _run("ldd", program))]:
+            if not self.path(file).exists():
+                self.path(file).parent.mkdir(parents=True, exist_ok=True)
+                self.put(file, file)
+
 
 if __name__ == "__main__":
     print(f"a Debian with systemd: {root()}")
-    print(f"packing tool: {cargo_deb()}")
+    print(f"packing tools: {tool('deb')}, {tool('rpm')}")

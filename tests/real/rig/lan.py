@@ -24,6 +24,23 @@ def ip(*words):
     subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
 
 
+def listen_in(namespace, port):
+    """A socket that listens on `port` of another network namespace, given as a file."""
+    made = []
+
+    def make():
+        # Of this thread alone; it ends right after.
+        with open(namespace) as file:
+            if _libc.setns(file.fileno(), CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
+        made.append(socket.create_server(("0.0.0.0", port), backlog=64))
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    return made[0]
+
+
 class Lan:
     """A bridge with hosts on it. `down` ends it all."""
 
@@ -90,22 +107,7 @@ class Host:
 
     def relay(self, port, target):
         """Makes what listens at `target` (host, port; reached from the session) listen on this machine."""
-        return self.lan.keep(Relay(self._listen(port), target))
-
-    def _listen(self, port):
-        made = []
-
-        def make():
-            # Of this thread alone; it ends right after.
-            with open(self._namespace) as namespace:
-                if _libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
-                    raise OSError(ctypes.get_errno(), "setns")
-            made.append(socket.create_server(("0.0.0.0", port), backlog=64))
-
-        thread = threading.Thread(target=make)
-        thread.start()
-        thread.join()
-        return made[0]
+        return self.lan.keep(Relay(listen_in(self._namespace, port), target))
 
     def close(self):
         ip("link", "del", self.port)  # the namespace itself goes a while after its last process

@@ -92,16 +92,17 @@ def _close(sockets):
 
 
 class TlsFront:
-    """Speaks TLS with a client certificate demanded, and plain TCP to `target`: an engine of a test with --tlsverify."""
+    """Speaks TLS with a client certificate demanded, and plain TCP to `target`: an engine of a test with --tlsverify.
+    `listener`: where, if not on a free port of loopback."""
 
-    def __init__(self, target, certificates):
+    def __init__(self, target, certificates, listener=None):
         self.target = target
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificates.cert, certificates.key)
         self._context.load_verify_locations(certificates.ca)
         self._context.verify_mode = ssl.CERT_REQUIRED
         self._context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF  # as dockerd: some clients end their direction below TLS
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 

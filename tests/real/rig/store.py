@@ -232,6 +232,17 @@ class Certificates:
         self._openssl("x509", "-req", "-in", "csr.pem", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial", "-days", "2",
                       "-extfile", "extensions", "-out", "cert.pem")
 
+    def issue(self, name, subject):
+        """A directory with a pair for `subject` ("/OU=manager/CN=boss"), as DOCKER_CERT_PATH wants it."""
+        home = self.dir / name
+        home.mkdir(exist_ok=True)
+        shutil.copy(self.ca, home / "ca.pem")
+        self._openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", subject,
+                      "-keyout", f"{name}/key.pem", "-out", "csr.pem")
+        self._openssl("x509", "-req", "-in", "csr.pem", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial", "-days", "2",
+                      "-extfile", "extensions", "-out", f"{name}/cert.pem")
+        return home
+
     def _openssl(self, *arguments):
         subprocess.run(["openssl", *arguments], cwd=self.dir, check=True, capture_output=True)
 

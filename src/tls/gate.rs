@@ -1,0 +1,130 @@
+//! Who comes in at an engine's front: managers of this cluster, and nobody else. It is decided in the handshake, so
+//! not a byte of anybody else is read.
+//!
+//! The rules are in `Admission::judge`; the front itself is in `agent::front`.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, SignatureScheme};
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::Tls;
+use crate::error::{Error, Kind, Result};
+use crate::tls::fresh::Fresh;
+use crate::tls::identity::{Identity, Who};
+use crate::tls::pem;
+use crate::tls::pki::revoked::Revoked;
+use crate::tls::server::{Acceptor, serving};
+
+/// Beyond a good chain: who is let in.
+#[derive(Clone)]
+pub struct Admission {
+    /// Certificates that do not say what they are for, since they were made by hand.
+    pub foreign: bool,
+    /// Certificates that count no more.
+    pub revoked: Revoked,
+}
+
+/// The acceptor of a front: a client certificate is demanded, and must be a manager's.
+///
+/// # Errors
+/// `Kind::Config`: files are missing or cannot be used.
+pub fn gate(tls: &Tls, admission: Admission) -> Result<Acceptor> {
+    let (Some(ca), Some(cert), Some(key), true) =
+        (tls.tlscacert.clone(), tls.tlscert.clone(), tls.tlskey.clone(), tls.tlsverify)
+    else {
+        let text = "agent.front needs [tls] tlsverify = true with tlscacert, tlscert and tlskey";
+        return Err(Error::us(Kind::Config, text));
+    };
+    let files = vec![ca.clone(), cert.clone(), key.clone()];
+    Ok(Acceptor::new(Fresh::new(files, move || guarding(&ca, &cert, &key, &admission))?))
+}
+
+fn guarding(ca: &Path, cert: &Path, key: &Path, admission: &Admission) -> Result<TlsAcceptor> {
+    let roots = Arc::new(pem::roots(ca)?);
+    let chain = WebPkiClientVerifier::builder_with_provider(roots, Arc::new(ring::default_provider()))
+        .build()
+        .map_err(|e| Error::us(Kind::Config, format!("cannot use {}: {e}", ca.display())))?;
+    let managers = ManagersOnly { chain, admission: admission.clone() };
+    let mut config = serving(Some(Arc::new(managers)), cert, key)?;
+    // A resumed session shows no certificate, so that one revoked or expired meanwhile would go on to be good.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Good chains, and of these the managers'.
+struct ManagersOnly {
+    chain: Arc<dyn ClientCertVerifier>,
+    admission: Admission,
+}
+
+impl fmt::Debug for ManagersOnly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ManagersOnly")
+    }
+}
+
+impl ClientCertVerifier for ManagersOnly {
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let good = self.chain.verify_client_cert(leaf, intermediates, now)?;
+        let owner = Identity::of(leaf).ok_or(CertificateError::BadEncoding)?;
+        match self.admission.judge(&owner) {
+            Ok(()) => Ok(good),
+            Err(why) => {
+                tracing::warn!("the front lets in managers only, not {owner}: {why}");
+                Err(why.into())
+            }
+        }
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.chain.root_hint_subjects()
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chain.verify_tls12_signature(message, cert, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chain.verify_tls13_signature(message, cert, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
+
+impl Admission {
+    /// Whether the owner of a certificate of the CA is let in; else how to refuse it.
+    fn judge(&self, owner: &Identity) -> Result<(), CertificateError> {
+        match owner.kind {
+            _ if self.revoked.contains(&owner.serial) => Err(CertificateError::Revoked),
+            Who::Manager => Ok(()),
+            Who::Foreign if self.foreign => Ok(()),
+            Who::Foreign | Who::Agent | Who::User(_) => Err(CertificateError::ApplicationVerificationFailure),
+        }
+    }
+}
