@@ -34,7 +34,9 @@ use crate::rescheduler::Rescheduler;
 use crate::systemd::beat::Beats;
 use crate::systemd::host::Host;
 use crate::systemd::sockets::Socket;
+use crate::tls::pki::Files;
 use crate::tls::pki::authority::Authority;
+use crate::tls::pki::revoked::Revoked;
 use crate::tls::{ClientTls, server as tls};
 
 use follow::Follower;
@@ -108,7 +110,7 @@ pub fn start(settings: &Settings, parts: Parts<'_>, cancel: &CancellationToken) 
         mandate: mandate.clone(),
         primary: Way::new(ClientTls::from_config(&config.tls)?),
         limits: Arc::new(Limits::new(config.limits.clone())),
-        revoked: Arc::new(|_| false),
+        revoked: revoked(config)?,
         discovery: backend,
         outlook: outlook.clone(),
         decisions: Log::default(),
@@ -142,6 +144,15 @@ pub fn start(settings: &Settings, parts: Parts<'_>, cancel: &CancellationToken) 
     listeners.close();
     let streams = api.streams.clone();
     Ok(Manager { cluster, discovery, outlook, listeners, streams, election, advertising })
+}
+
+/// Which certificates count no more, by serial number. Without the cluster's own nobody is told.
+fn revoked(config: &Config) -> Result<Arc<dyn Fn(&str) -> bool + Send + Sync>> {
+    if !config.has_pki() {
+        return Ok(Arc::new(|_| false));
+    }
+    let list = Revoked::open(&Files::below(&config.pki_dir()))?;
+    Ok(Arc::new(move |serial| list.contains(serial)))
 }
 
 /// Makes the manager known on the LAN, as far as it is there to be found.

@@ -153,13 +153,15 @@ async fn the_refused_know_why() {
     };
     assert!(refused("agent").await.contains("managers of its cluster only"));
     // Revoked while the front runs, and while it is connected.
-    let (mut open, _engine) = tokio::join!(
-        async { rig.come_as(&rig.workshop.verify("ca", "old")).await.unwrap() },
-        rig.engine()
-    );
+    let (mut open, _engine) =
+        tokio::join!(async { rig.come_as(&rig.workshop.verify("ca", "old")).await.unwrap() }, rig.engine());
     std::fs::create_dir(rig.workshop.path("pki")).unwrap();
     let (serial, list) = (rig.workshop.serial("old"), rig.workshop.path("pki/revoked.json"));
-    std::fs::write(list, format!("{{\"revoked\": {{\"{serial}\": {{\"owner\": \"boss\", \"expires\": 5}}}}}}")).unwrap();
+    std::fs::write(
+        list,
+        format!("{{\"revoked\": {{\"{serial}\": {{\"owner\": \"boss\", \"expires\": 5}}}}}}"),
+    )
+    .unwrap();
     assert!(refused("old").await.contains("was revoked"));
     assert!(timeout(PATIENCE, open.read(&mut [0; 1])).await.expect("in time").is_err(), "cut");
     rig.both().await;

@@ -26,7 +26,13 @@ use crate::tls::pki::own;
 
 impl Api {
     /// Answers a page about certificates; `name` is what its path names.
-    pub(super) async fn pki(&self, page: Page, call: &Call, name: &str, body: &Bytes) -> Result<Response<Body>> {
+    pub(super) async fn pki(
+        &self,
+        page: Page,
+        call: &Call,
+        name: &str,
+        body: &Bytes,
+    ) -> Result<Response<Body>> {
         if !self.config().has_pki() {
             return Err(Error::us(Kind::Unsupported, "this manager has no certificates of its own to give")
                 .advise("set [pki] enabled = true in its configuration, and no files in [tls]"));

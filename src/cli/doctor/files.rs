@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::finding::{Finding, Verdict};
 use crate::clock;
-use crate::config::{Config, Listen, Tls};
 use crate::config::load::Loaded;
 use crate::config::names::Named;
+use crate::config::{Config, Listen, Tls};
 use crate::error::Error;
 use crate::tls::inspect::inspect;
 use crate::tls::lint::{Flaw, Weight};
