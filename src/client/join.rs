@@ -173,8 +173,15 @@ fn text(plan: &Plan, membership: &Membership) -> String {
         Some(token) if !token.contains('/') => format!("token://{manager}/{token}"),
         _ => membership.discovery.clone(),
     };
+    // Whoever registers with a manager sees the way there; a store is anywhere, so there it is the address that the
+    // manager saw.
+    let own = match discovery.starts_with("token://") {
+        true => "auto",
+        false => membership.hosts.first().map_or("THIS-MACHINE", String::as_str),
+    };
+    let own = if own.contains(':') { format!("[{own}]") } else { own.to_string() };
     let (role, agent) = match plan.token.joins {
-        Joins::Agent => ("agent", format!("[agent]\nadvertise = \"auto:{FRONT}\"\n\n")),
+        Joins::Agent => ("agent", format!("[agent]\nadvertise = \"{own}:{FRONT}\"\n\n")),
         Joins::Manager => ("manager", String::new()),
     };
     format!(
@@ -278,7 +285,8 @@ mod tests {
             (Joins::Agent, "etcd://s:1/p", "etcd://s:1/p"),
             (Joins::Manager, "etcd://s:1/p", "etcd://s:1/p"),
         ] {
-            let membership = Membership { discovery: discovery.into(), ..Membership::default() };
+            let hosts = vec!["fd00::7".to_string()];
+            let membership = Membership { discovery: discovery.into(), hosts, ..Membership::default() };
             let home = tempfile::tempdir().unwrap();
             let file = home.path().join("config.toml");
             // As the package installs it.

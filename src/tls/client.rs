@@ -109,13 +109,15 @@ impl Recipe {
 
     fn connector(&self) -> Result<TlsConnector> {
         let lenient = |roots| Arc::new(Lenient { provider: (*provider()).clone(), roots });
+        let roots = match &self.trust {
+            Trust::Named(ca) | Trust::Unnamed(ca) => pem::roots(ca)?,
+            Trust::Anyone => RootCertStore::empty(),
+        };
         let own = self.own.as_ref().map(|(cert, _)| pem::certificates(cert)).transpose()?;
         let builder = builder(Floor::of(own.as_deref().unwrap_or_default()))?;
         let builder = match &self.trust {
-            Trust::Named(ca) => builder.with_root_certificates(pem::roots(ca)?),
-            Trust::Unnamed(ca) => {
-                builder.dangerous().with_custom_certificate_verifier(lenient(Some(pem::roots(ca)?)))
-            }
+            Trust::Named(_) => builder.with_root_certificates(roots),
+            Trust::Unnamed(_) => builder.dangerous().with_custom_certificate_verifier(lenient(Some(roots))),
             Trust::Anyone => builder.dangerous().with_custom_certificate_verifier(lenient(None)),
         };
         let config = match self.own.as_ref().zip(own) {

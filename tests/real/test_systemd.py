@@ -1,5 +1,6 @@
 """The package and its units under a real systemd: from `dpkg -i` to `dpkg --purge`, with real engines behind."""
 
+import http.client
 import json
 import os
 import shutil
@@ -90,8 +91,13 @@ class Package(unittest.TestCase):
     def test_2_enable_as_shipped(self):
         self.host.ok("systemctl", "enable", "--now", "swarmd")
         # `systemctl` has returned, so it is ready: no waiting here.
-        self.assertEqual(Api(ADDRESS).raw("GET", "/_ping", timeout=5)[0], 200)
+        self.assertIn("manager", self.host.ok("swarmd", "status"), "on this machine by the socket, without a certificate")
+        with self.assertRaises((ConnectionError, http.client.HTTPException), msg="the port speaks TLS"):
+            Api(ADDRESS).raw("GET", "/_ping", timeout=5)
         self.assertEqual(self.host.ok("systemctl", "is-active", "swarmd"), "active")
+        self.assertEqual(self.host.ok("stat", "-c", "%U %a", "/var/lib/swarmd/pki", "/var/lib/swarmd/pki/ca-key.pem").split(),
+                         ["swarmd", "700", "swarmd", "600"])
+        self.assertRegex(self.host.ok("swarmd", "join-token", "agent"), r"sudo swarmd join --token SWMD-1-agent-\S+ \S+:3376")
         self.assertIn("manager", self.host.unit("StatusText"))
         self.assertEqual(self.host.ok("stat", "-c", "%U %a", "/var/lib/swarmd"), "swarmd 700")
 

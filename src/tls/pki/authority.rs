@@ -18,8 +18,8 @@ use crate::tls::identity::{Identity, Role, Who};
 use crate::tls::pem;
 use crate::tls::pki::book::{Book, Record, Revocation};
 use crate::tls::pki::issue::{self, Leaf};
-use crate::tls::pki::pin::{JoinToken, Joins, Pin, base32};
-use crate::tls::pki::tokens::{Token, Tokens, hash_of};
+use crate::tls::pki::pin::{Joins, Pin};
+use crate::tls::pki::tokens::Tokens;
 use crate::tls::pki::{Files, damaged, failed, hex, policy, random, request, revoked};
 
 /// The CA. Cheap to clone; all clones are one.
@@ -40,7 +40,7 @@ pub(super) struct State {
     /// The CA signed by the one before it, during a rotation.
     pub(super) cross: Option<String>,
     pub(super) book: Book,
-    tokens: Tokens,
+    pub(super) tokens: Tokens,
 }
 
 /// The CA that signs.
@@ -111,43 +111,6 @@ impl Authority {
         let tokens = json(&files.tokens())?.unwrap_or_default();
         let state = Mutex::new(State { ca, former, cross, book, tokens });
         Ok(Authority(Arc::new(Inner { files: files.clone(), life, state })))
-    }
-
-    /// A new join token. `ttl` and `uses`: without end and bound if `None`.
-    pub fn new_token(
-        &self,
-        joins: Joins,
-        ttl: Option<i64>,
-        uses: Option<u32>,
-        now: i64,
-    ) -> Result<JoinToken> {
-        let (id, secret) = (base32(&random::<5>()?), base32(&random::<16>()?));
-        let token = Token {
-            joins: joins.word().into(),
-            hash: hash_of(&secret),
-            made: now,
-            expires: ttl.map(|ttl| now.saturating_add(ttl)),
-            left: uses,
-            used: 0,
-        };
-        let mut state = self.state();
-        self.change_tokens(&mut state, |tokens| tokens.add(id.clone(), token, now))?;
-        Ok(JoinToken { joins, pin: state.ca.pin.clone(), id, secret })
-    }
-
-    /// The tokens, by ID. Their secrets nobody knows here.
-    pub fn tokens(&self) -> Vec<(String, Token)> {
-        self.state().tokens.list().map(|(id, token)| (id.to_string(), token.clone())).collect()
-    }
-
-    /// Takes a token back.
-    pub fn revoke_token(&self, id: &str) -> Result<()> {
-        self.change_tokens(&mut self.state(), |tokens| tokens.revoke(id))
-    }
-
-    /// Takes back all tokens for this.
-    pub fn revoke_tokens(&self, joins: Joins) -> Result<usize> {
-        self.change_tokens(&mut self.state(), |tokens| Ok(tokens.revoke_all(joins)))
     }
 
     /// A first certificate, for who has a token.
@@ -326,14 +289,6 @@ impl Authority {
         state.book = book;
         Ok(())
     }
-
-    fn change_tokens<T>(&self, state: &mut State, act: impl FnOnce(&mut Tokens) -> Result<T>) -> Result<T> {
-        let mut tokens = state.tokens.clone();
-        let value = act(&mut tokens)?;
-        save(&self.0.files.tokens(), &tokens)?;
-        state.tokens = tokens;
-        Ok(value)
-    }
 }
 
 impl State {
@@ -401,7 +356,7 @@ fn json<T: serde::de::DeserializeOwned>(path: &std::path::Path) -> Result<Option
     serde_json::from_str(&text).map(Some).map_err(|e| damaged(path, &e.to_string()))
 }
 
-fn save<T: serde::Serialize>(path: &std::path::Path, value: &T) -> Result<()> {
+pub(super) fn save<T: serde::Serialize>(path: &std::path::Path, value: &T) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| failed("write JSON", e))?;
     Files::write(path, &text)
 }

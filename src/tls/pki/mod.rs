@@ -15,6 +15,7 @@ pub mod authority;
 pub mod book;
 pub mod issue;
 pub mod members;
+mod minting;
 pub mod own;
 pub mod pin;
 pub mod policy;
