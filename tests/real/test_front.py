@@ -121,7 +121,7 @@ class Front(unittest.TestCase):
         eventually(lambda: any(f"front: {FRONT}, " in line for line in self.fronted.agent.statuses), "its line", show=lambda: self.fronted.agent.statuses)
 
     def status(self, config):
-        result = swarmd.run("status", "--config", config, "--set", f"state-dir={self.fronted.agent.state}")
+        result = swarmd.run("status", "--config", config)
         self.said = str(result)
         return result.out if " answers" in result.out and " as " in result.out else None
 

@@ -3,7 +3,7 @@
 Certificates are made by openssl, with the subjects that the cluster's own CA gives: OU says manager, agent or user.
 """
 
-from . import cli, image, swarmd
+from . import cli, image, session, swarmd
 from .cluster import eventually, new_token, write_config
 from .engine import HiddenEngine
 from .store import Certificates
@@ -49,9 +49,10 @@ class Fronted:
         return self
 
     def _swarmd(self, kind, text):
-        home = self.homes[kind]
+        home, name = self.homes[kind], f"{self.name}-{kind}"
+        text = f'state-dir = "{session.state_dir()}/swarmd/{name}"\n{text}'
         tls = f'[tls]\ntlsverify = true\ntlscacert = "{home}/ca.pem"\ntlscert = "{home}/cert.pem"\ntlskey = "{home}/key.pem"\n'
-        return swarmd.Swarmd(f"{self.name}-{kind}", "run", "--config", str(write_config(f"{self.name}-{kind}", f"{text}\n{tls}")))
+        return swarmd.Swarmd(name, "run", "--config", str(write_config(name, f"{text}\n{tls}")))
 
     def down(self):
         for one in (self.agent, self.manager):
