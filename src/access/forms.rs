@@ -121,7 +121,6 @@ static CREATE: Shape = Fields(&[
 ]);
 
 static HOST: Shape = Fields(HOST_GROUPS);
-
 const HOST_GROUPS: &[&[Field]] = &[LIMITS, HOST_FIELDS];
 
 /// What a container runs.
@@ -278,9 +277,8 @@ const MOUNT: &[Field] = &[
     free("ImageOptions"),
 ];
 
-/// What a container has in one network.
 static ENDPOINT: Shape = Fields(ENDPOINT_FIELDS);
-
+/// What a container has in one network.
 const ENDPOINT_FIELDS: &[&[Field]] = &[&[
     free("IPAMConfig"),
     free("Links"),
