@@ -33,6 +33,7 @@ use serde::de::DeserializeOwned;
 
 use crate::api::swarmd::progress::{Drain, Rebalance};
 use crate::api::swarmd::talk::{Create, Relabel};
+use crate::docker::endpoint::Endpoint;
 use crate::docker::http::{Client, answered, empty, full, request};
 use crate::error::{Error, Kind, Result};
 use crate::tls::ClientTls;
@@ -112,7 +113,11 @@ struct Manager {
 
 impl Manager {
     fn at(target: &Target) -> Result<Manager> {
-        let tls = ClientTls::from_config(&target.tls)?;
+        // A unix socket is never TLS: who may open it may not be able to read the certificates.
+        let tls = match &target.endpoint {
+            Endpoint::Unix(_) => None,
+            Endpoint::Tcp { .. } => ClientTls::from_config(&target.tls)?,
+        };
         Ok(Manager { client: Client::new(target.endpoint.clone(), tls) })
     }
 
@@ -179,8 +184,27 @@ fn pretty(value: &impl Serialize) -> Result<Answer> {
 
 #[cfg(test)]
 mod tests {
+    use super::{Endpoint, Manager, Target};
+    use crate::config::Tls;
     use crate::scheduler::NodeReason;
     use crate::scheduler::decision::{DecidedBy, Decision, Ranked};
+
+    #[test]
+    fn a_socket_takes_no_certificates() {
+        let absent = Some(std::path::PathBuf::from("/no/such/file"));
+        let tls = Tls {
+            tlsverify: true,
+            tlscacert: absent.clone(),
+            tlscert: absent.clone(),
+            tlskey: absent,
+            ..Tls::default()
+        };
+        let at = |endpoint: &str| {
+            Manager::at(&Target { endpoint: Endpoint::parse(endpoint).unwrap(), tls: tls.clone() })
+        };
+        assert!(at("unix:///run/swarmd/swarmd.sock").is_ok());
+        assert!(at("tcp://boss:3376").is_err());
+    }
 
     fn reason(node: &str, filter: &str, text: &str) -> NodeReason {
         NodeReason { node: node.into(), addr: "a:1".into(), filter: filter.into(), text: text.into() }

@@ -15,13 +15,21 @@ pub fn provider() -> Arc<CryptoProvider> {
 }
 
 /// Whether the processor knows AES.
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 pub fn has_aes() -> bool {
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    return std::arch::is_x86_feature_detected!("aes");
-    #[cfg(target_arch = "aarch64")]
-    return std::arch::is_aarch64_feature_detected!("aes");
-    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
-    return false;
+    std::arch::is_x86_feature_detected!("aes")
+}
+
+/// Whether the processor knows AES.
+#[cfg(target_arch = "aarch64")]
+pub fn has_aes() -> bool {
+    std::arch::is_aarch64_feature_detected!("aes")
+}
+
+/// Whether the processor knows AES.
+#[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
+pub fn has_aes() -> bool {
+    false
 }
 
 /// Place in the order; equal ones stay as ring has them. 128 bits are enough, and faster.

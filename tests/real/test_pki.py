@@ -58,6 +58,7 @@ class Pki(unittest.TestCase):
         cls.engine.api.post("/images/create", image.rootfs(), fromSrc="-", repo="busybox", tag="latest", changes='CMD ["sh"]')
         config = write_config("pki-manager", f"""
             role = "manager"
+            state-dir = "{session.state_dir()}/swarmd/pki-manager"
             [log]
             level = "debug"
             [discovery]
