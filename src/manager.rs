@@ -148,7 +148,7 @@ pub fn start(settings: &Settings, parts: Parts<'_>, cancel: &CancellationToken) 
 }
 
 /// Whether the certificate with a serial number counts no more: only our own CA takes certificates back.
-fn revoked(config: &Config) -> Result<Arc<dyn Fn(&str) -> bool + Send + Sync>> {
+fn revoked(config: &Config) -> Result<Taken> {
     if !config.has_pki() {
         return Ok(Arc::new(|_| false));
     }

@@ -5,11 +5,11 @@ use crate::config::{Access, Leave};
 use crate::error::Kind;
 
 fn deployer(form: Form, body: &str) -> Result<String, u16> {
-    with(Access::default(), form, body)
+    with(&Access::default(), form, body)
 }
 
-fn with(access: Access, form: Form, body: &str) -> Result<String, u16> {
-    match check(form, body.as_bytes(), &access) {
+fn with(access: &Access, form: Form, body: &str) -> Result<String, u16> {
+    match check(form, body.as_bytes(), access) {
         Ok(checked) => Ok(checked.body),
         Err(e) => Err(match e.kind {
             Kind::Invalid => 400,
@@ -147,7 +147,7 @@ fn leave_opens_what_it_names_and_nothing_else() {
     let leaves = |all: &[Leave]| Access { deployer_allow: all.to_vec(), ..Access::default() };
     let may = |leave, field: &str| {
         let body = format!(r#"{{"HostConfig":{{{field}}}}}"#);
-        with(leaves(&[leave]), Form::Create, &body).is_ok()
+        with(&leaves(&[leave]), Form::Create, &body).is_ok()
     };
     let all = [
         (Leave::Privileged, r#""Privileged":true"#),
@@ -188,10 +188,10 @@ fn directories_are_given_with_what_is_below_them() {
         ("/proc/self/root/srv/data", false),
     ] {
         let bind = format!(r#"{{"HostConfig":{{"Binds":["{source}:/x"]}}}}"#);
-        assert_eq!(with(access.clone(), Form::Create, &bind).is_ok(), may, "{source}");
+        assert_eq!(with(&access, Form::Create, &bind).is_ok(), may, "{source}");
     }
     let mount = r#"{"HostConfig":{"Mounts":[{"Type":"bind","Source":"/srv/data/x","Target":"/x"}]}}"#;
-    assert!(with(access, Form::Create, mount).is_ok());
+    assert!(with(&access, Form::Create, mount).is_ok());
 }
 
 #[test]

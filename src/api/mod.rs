@@ -81,7 +81,7 @@ pub struct Api {
     /// How much one client may ask for.
     pub limits: Arc<limits::Limits>,
     /// Whether the certificate with a serial number counts no more.
-    pub revoked: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    pub revoked: Taken,
     /// Where the engines are listed.
     pub discovery: Backend,
     /// How discovery stands.
