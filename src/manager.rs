@@ -86,6 +86,7 @@ pub fn start(config: &Config, parts: Parts<'_>, cancel: &CancellationToken) -> R
         node_prefix: manager.node_prefix,
         tls: ClientTls::from_config(&config.tls)?,
         fence: Arc::new(mandate.clone()),
+        turns: Arc::default(),
     };
     let cluster = Cluster::new(options, Desk::open(&config.state_dir)?);
     election.share_orders(&cluster, cancel);
@@ -111,6 +112,7 @@ pub fn start(config: &Config, parts: Parts<'_>, cancel: &CancellationToken) -> R
         },
         discovery: backend,
         outlook: outlook.clone(),
+        sums: Default::default(),
         decisions: Log::default(),
         registry,
         execs: Execs::default(),
@@ -174,7 +176,7 @@ impl Manager {
     pub fn status(&self) -> String {
         let view = self.cluster.view();
         let healthy = view.healthy().count();
-        let worst = view.nodes().iter().find(|n| n.state == EngineState::Unhealthy);
+        let worst = view.nodes().find(|n| n.state == EngineState::Unhealthy);
         let trouble = match (self.outlook.borrow().trouble(clock::unix_seconds()), worst) {
             (Some(trouble), _) => format!("; discovery: {trouble}"),
             (None, Some(node)) => {

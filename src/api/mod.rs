@@ -26,6 +26,7 @@ pub mod info;
 pub mod lifecycle;
 pub mod line;
 pub mod linger;
+pub mod listing;
 pub mod networks;
 pub mod newest;
 pub mod older;
@@ -39,6 +40,7 @@ pub mod replica;
 pub mod route;
 pub mod selection;
 pub mod server;
+pub mod sums;
 pub mod supply;
 pub mod swarmd;
 pub mod system;
@@ -79,6 +81,8 @@ pub struct Api {
     pub discovery: Backend,
     /// How discovery stands.
     pub outlook: watch::Receiver<Outlook>,
+    /// What the last answer to `info` said of the nodes.
+    pub sums: sums::Memory,
     /// Why containers were placed where they are, as long as that is remembered.
     pub decisions: swarmd::log::Log,
     /// Who moves containers now.

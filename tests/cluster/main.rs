@@ -14,6 +14,7 @@
 mod sim;
 
 mod backpressure;
+mod company;
 mod create;
 mod drain;
 mod events;

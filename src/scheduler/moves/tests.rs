@@ -41,7 +41,7 @@ fn mounting(id: &str, mounts: &[Mount]) -> Container {
 }
 
 fn on(network: &str, id: &str) -> Container {
-    Container { networks: vec![(network.into(), "n".into())], ..plain(id) }
+    Container { networks: [(network.into(), "n".into())].into(), ..plain(id) }
 }
 
 /// A node that holds these, two networks and three volumes.
