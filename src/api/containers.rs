@@ -169,7 +169,7 @@ fn sized(
             list.push(b',');
         }
         let mut entry = Vec::with_capacity(1024);
-        container.entry_into(&status_text(node, container, waiting.get(&container.id), now), &mut entry);
+        container.entry.write(&status_text(node, container, waiting.get(&container.id), now), &mut entry);
         list.extend(with_size(&entry, sizes.get(&container.id)));
     }
     list.extend_from_slice(b"]\n");

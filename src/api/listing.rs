@@ -50,7 +50,7 @@ impl Listing {
             piece.push(if self.begun { b',' } else { b'[' });
             self.begun = true;
             let waits = self.waiting.get(&container.id);
-            container.entry_into(&status_text(node, container, waits, self.now), &mut piece);
+            container.entry.write(&status_text(node, container, waits, self.now), &mut piece);
         }
         Some(piece)
     }

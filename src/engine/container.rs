@@ -156,20 +156,21 @@ impl Container {
         }
     }
 
-    /// Appends its list entry with this status to a list under construction.
-    pub fn entry_into(&self, status: &str, out: &mut Vec<u8>) {
+    /// The same container with a list entry made from what is known of it, if it has none: it was made a moment ago,
+    /// and its engine was not asked since.
+    #[must_use]
+    pub fn with_entry(self, place: &Place) -> Container {
         if !self.entry.is_empty() {
-            return self.entry.write(status, out);
+            return self;
         }
-        // Made a moment ago, and its engine could not be asked since.
         let entry = serde_json::json!({
             "Id": self.id, "Names": self.names, "Image": self.image, "ImageID": self.image_id, "Command": "",
             "Created": self.created / 1_000_000_000, "Ports": [], "Labels": self.labels.to_labels(),
-            "State": self.life.word(), "Status": status,
-            "HostConfig": { "NetworkMode": self.host.network_mode }, "NetworkSettings": { "Networks": {} },
-            "Mounts": [],
+            "State": self.life.word(), "Status": "", "HostConfig": { "NetworkMode": self.host.network_mode },
+            "NetworkSettings": { "Networks": {} }, "Mounts": [],
         });
-        out.extend_from_slice(entry.to_string().as_bytes());
+        let entry = Object::parse(entry.to_string().as_bytes()).unwrap_or_default();
+        Container { entry: Entry::build(&entry, place), ..self }
     }
 
     /// Shares with another container what both have alike: neighbours often do.

@@ -22,7 +22,7 @@ use crate::error::Result;
 /// An answer that takes longer makes the engine suspect.
 const SUSPICIOUS: Duration = Duration::from_secs(3);
 /// How long the event of a start that succeeded is waited for, before the container is read instead.
-const EVENT_PATIENCE: Duration = Duration::from_millis(30);
+const EVENT_PATIENCE: Duration = Duration::from_millis(100);
 /// Pause between two readings of the specs.
 const SPECS_INTERVAL: Duration = Duration::from_secs(300);
 /// Events held back until what they tell of is read. Beyond that the stream is not read on.

@@ -52,13 +52,16 @@ impl Serving<'_> {
                 }
             }
         }
+        let place = self.engine.place();
+        let container = container.map(|c| c.with_entry(&place));
         let runs = container.as_ref().is_none_or(|c| c.life.running);
         self.engine.ledger.learn(asked, id, container.map(Arc::new));
         self.engine.publish();
         if runs {
-            let (told, others) = self.expecting.drain(..).partition(|(_, expected, _)| expected == id);
+            let expecting = std::mem::take(&mut self.expecting);
+            let (told, others): (VecDeque<_>, _) =
+                expecting.into_iter().partition(|(_, expected, _)| expected == id);
             self.expecting = others;
-            let told: VecDeque<_> = told;
             for (_, _, done) in told {
                 let _ = done.send(());
             }

@@ -22,9 +22,6 @@ const LOOKED_AT: usize = 100;
 /// Nodes that are remembered then.
 const BEST: usize = 5;
 
-/// Nodes that are remembered then.
-const BEST: usize = 5;
-
 /// The last decisions, oldest first, by the containers' swarm IDs.
 #[derive(Default)]
 pub struct Log(Mutex<VecDeque<(String, Then)>>);

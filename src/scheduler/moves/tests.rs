@@ -133,7 +133,7 @@ fn what_stays_says_why() {
     ] {
         let peer = Container {
             names: vec!["/peer".into()],
-            networks: vec![("shop".into(), "n".into())],
+            networks: [("shop".into(), "n".into())].into(),
             ..plain(id)
         };
         let user = ours("user", json!({"HostConfig": {"PidMode": "container:base"}}));
