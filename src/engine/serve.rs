@@ -23,8 +23,6 @@ use crate::error::Result;
 const SUSPICIOUS: Duration = Duration::from_secs(3);
 /// How long the event of a start that succeeded is waited for, before the container is read instead.
 const EVENT_PATIENCE: Duration = Duration::from_millis(100);
-/// Pause between two readings of the specs.
-const SPECS_INTERVAL: Duration = Duration::from_secs(300);
 /// Events held back until what they tell of is read. Beyond that the stream is not read on.
 const HELD_EVENTS: usize = 4096;
 
@@ -64,6 +62,7 @@ impl<'a> Serving<'a> {
         let now = Instant::now();
         let next_refresh = now + engine.refresh_pause();
         let next_ping = now + engine.ping_pause().mul_f64(engine.rng.f64());
+        let next_specs = now + engine.specs_pause();
         let rough = engine.ledger.rough().collect();
         Serving {
             engine,
@@ -77,7 +76,7 @@ impl<'a> Serving<'a> {
             expecting: VecDeque::new(),
             next_ping,
             next_refresh,
-            next_specs: now + SPECS_INTERVAL,
+            next_specs,
             refreshes: 0,
         }
     }
@@ -178,7 +177,7 @@ impl<'a> Serving<'a> {
             None,
         );
         if Instant::now() >= self.next_specs {
-            self.next_specs = Instant::now() + SPECS_INTERVAL;
+            self.next_specs = Instant::now() + self.engine.specs_pause();
             self.want(What::Specs, None);
         }
     }

@@ -38,6 +38,11 @@ const CONNECTS: usize = 64;
 const DETAILS: usize = 8;
 /// How long a caller waits for a refresh before it goes on with what is known.
 const REFRESH_PATIENCE: Duration = Duration::from_secs(3);
+/// Pause between two readings of the specs, which change with a reload or a restart, both of which show by
+/// themselves; a wrong clock does not.
+const SPECS_INTERVAL: Duration = Duration::from_secs(3600);
+/// The same while the engine's clock is known to be wrong.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(300);
 /// Pauses between two pings of an engine that seems well: they find one that hangs without closing anything.
 const SHORTEST_PING_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PING_PAUSE: Duration = Duration::from_secs(60);
@@ -376,6 +381,14 @@ impl Engine {
     pub(super) fn ping_pause(&self) -> Duration {
         let engines = self.options.turns.engines.load(Ordering::Relaxed) as u64;
         Duration::from_millis(engines * 1000 / PINGS).clamp(SHORTEST_PING_PAUSE, LONGEST_PING_PAUSE)
+    }
+
+    /// The pause between two readings of the specs.
+    pub(super) fn specs_pause(&self) -> Duration {
+        match self.specs.as_ref().is_some_and(|s| s.skew != 0) {
+            true => CLOCK_INTERVAL,
+            false => SPECS_INTERVAL,
+        }
     }
 
     /// Whether it is out of use.
