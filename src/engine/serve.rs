@@ -48,7 +48,7 @@ pub(super) struct Serving<'a> {
     pub(super) stale: BTreeSet<String>,
     pub(super) stale_due: Option<Instant>,
     /// IDs of containers whose details are to be read.
-    pub(super) rough: VecDeque<String>,
+    pub(super) rough: BTreeSet<String>,
     /// Who waits for the event of a start, and until when.
     pub(super) expecting: VecDeque<(Instant, String, oneshot::Sender<()>)>,
     next_ping: Instant,
@@ -105,6 +105,7 @@ impl<'a> Serving<'a> {
                     self.want(What::Ping, None);
                 }
                 () = sleep_until(self.stale_due.unwrap_or(self.next_refresh)), if self.stale_due.is_some() => {
+                    self.stale_due = None;
                     self.want(What::Stale, None);
                 }
                 () = sleep_until(expected), if !self.expecting.is_empty() => {
@@ -254,7 +255,7 @@ impl<'a> Serving<'a> {
                 }
                 // Something happened meanwhile.
                 if ledger.container(&id).is_some_and(|c| c.rough) {
-                    self.rough.push_back(id);
+                    self.rough.insert(id);
                 }
             }
             Answer::Entries(ids, entries) => {
@@ -265,7 +266,7 @@ impl<'a> Serving<'a> {
                     let known = self.engine.ledger.container(&id);
                     let entry = known.and_then(|known| Some(known.relisted(listed.get(&id)?, &place)));
                     if entry.as_ref().is_some_and(|c| c.rough) {
-                        self.rough.push_back(id.clone());
+                        self.rough.insert(id.clone());
                     }
                     self.engine.ledger.learn(asked, &id, entry.map(Arc::new));
                 }
@@ -300,7 +301,7 @@ impl<'a> Serving<'a> {
                 Some(_) if self.stale.contains(&fields.id) => {}
                 Some(known) if !known.stale && !differs(known, fields) => {
                     if known.rough {
-                        self.rough.push_back(fields.id.clone());
+                        self.rough.insert(fields.id.clone());
                     }
                     // The image is the same, what it is called may not be.
                     if known.image != fields.image {

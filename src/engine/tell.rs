@@ -48,7 +48,7 @@ impl Serving<'_> {
                 self.stale.insert(id.to_string());
                 self.stale_due.get_or_insert_with(|| Instant::now() + STALE_PAUSE);
                 if container.rough && self.engine.ledger.container(id).is_none() {
-                    self.rough.push_back(id.to_string());
+                    self.rough.insert(id.to_string());
                 }
             }
         }
@@ -93,7 +93,7 @@ impl Serving<'_> {
 
     /// Reads the details of the next container of which only the list entry is known.
     pub(super) fn ask_details(&mut self) {
-        while let Some(id) = self.rough.pop_front() {
+        while let Some(id) = self.rough.pop_first() {
             if self.engine.ledger.container(&id).is_some_and(|c| c.rough) {
                 return self.want(What::Details(id), None);
             }
