@@ -2,8 +2,8 @@
 //! scheduler, so that nobody waits for the engine to be asked. What they do not tell (addresses, ports) is read
 //! soon after, once for all that changed; see `Container::stale`.
 
-use crate::docker::types::{EventMessage, Labels};
-use crate::engine::container::{Container, moves_on_failure};
+use crate::docker::types::EventMessage;
+use crate::engine::container::Container;
 use crate::engine::refresh::What;
 use crate::engine::status::Life;
 
@@ -27,11 +27,8 @@ pub fn apply(known: Option<&Container>, event: &EventMessage) -> News {
         return News::Gone;
     }
     if action == "create" {
-        return match known {
-            // Who had it made knows more.
-            Some(known) => named(known, event).map_or(News::Unclear, now),
-            None => created(event, at).map_or(News::Unclear, now),
-        };
+        // What it asks of its host is not told: who had it made knows.
+        return known.and_then(|known| named(known, event)).map_or(News::Unclear, now);
     }
     // Those that move when their node fails are read as a whole each time.
     let Some(known) = known.filter(|c| c.whole.is_none()) else { return News::Unclear };
@@ -73,25 +70,6 @@ fn named(known: &Container, event: &EventMessage) -> Option<Container> {
     let name = event.actor.attributes.get("name")?;
     let names = if known.names.is_empty() { vec![format!("/{name}")] } else { known.names.clone() };
     Some(Container { names, ..known.clone() })
-}
-
-/// A container that somebody else had made. What it asks of its host is not told.
-fn created(event: &EventMessage, at: i64) -> Option<Container> {
-    const NO_LABELS: [&str; 2] = ["name", "image"];
-    let attributes = &event.actor.attributes;
-    if moves_on_failure(attributes) {
-        return None;
-    }
-    let labels = attributes.iter().filter(|(key, _)| !NO_LABELS.contains(&key.as_str()));
-    Some(Container {
-        id: event.actor.id.clone(),
-        names: vec![format!("/{}", attributes.get("name")?)],
-        image: attributes.get("image")?.clone(),
-        labels: labels.map(|(k, v)| (k.clone(), v.clone())).collect::<Labels>().into(),
-        created: at,
-        rough: true,
-        ..Container::default()
-    })
 }
 
 /// What must be read again after an event.
@@ -151,12 +129,10 @@ mod tests {
 
     #[test]
     fn a_life_by_events() {
-        let c = applied(None, "create", "");
-        assert_eq!(
-            (c.name(), c.image.as_str(), c.labels.len(), c.life.word()),
-            ("web", "busybox", 1, "created")
-        );
-        assert!(c.stale && c.rough, "what it asks of its host is not known");
+        let ours = Container { id: "c1".into(), image_id: "i".into(), ..Container::default() };
+        let c = applied(Some(&ours), "create", "");
+        assert_eq!((c.name(), c.image_id.as_str(), c.life.word()), ("web", "i", "created"));
+        assert!(c.stale && !c.rough);
         let c = applied(Some(&c), "start", "");
         assert_eq!((c.life.word(), c.life.started), ("running", Some(7)));
         let c = applied(Some(&c), "health_status: healthy", "");
@@ -175,13 +151,8 @@ mod tests {
         for action in ["update", "rename", "die"] {
             assert!(matches!(apply(Some(&known), &event(action, "")), News::Unclear), "{action}");
         }
-        assert!(matches!(apply(None, &event("start", "")), News::Unclear), "never heard of it");
-    }
-
-    #[test]
-    fn who_had_it_made_knows_more() {
-        let ours = Container { id: "c1".into(), image_id: "i".into(), ..Container::default() };
-        let c = applied(Some(&ours), "create", "");
-        assert_eq!((c.name(), c.image_id.as_str(), c.rough), ("web", "i", false));
+        for action in ["create", "start"] {
+            assert!(matches!(apply(None, &event(action, "")), News::Unclear), "{action}: never heard of it");
+        }
     }
 }

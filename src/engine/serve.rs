@@ -31,10 +31,10 @@ pub(super) enum Waiter {
     Event(u64),
 }
 
-struct Held {
-    number: u64,
-    event: Event,
-    ready: bool,
+pub(super) struct Held {
+    pub(super) number: u64,
+    pub(super) event: Event,
+    pub(super) ready: bool,
 }
 
 /// One stretch of life between a successful connect and the next trouble.
@@ -42,7 +42,7 @@ pub(super) struct Serving<'a> {
     pub(super) engine: &'a mut Engine,
     wishes: Wishes<Waiter>,
     questions: JoinSet<(What, Asked, Result<Answer>)>,
-    held: VecDeque<Held>,
+    pub(super) held: VecDeque<Held>,
     numbered: u64,
     /// IDs of containers about which something happened, and when they are read again.
     pub(super) stale: BTreeSet<String>,
@@ -51,6 +51,9 @@ pub(super) struct Serving<'a> {
     pub(super) rough: BTreeSet<String>,
     /// Who waits for the event of a start, and until when.
     pub(super) expecting: VecDeque<(Instant, String, oneshot::Sender<()>)>,
+    /// Events about new containers that may be ours, whose makers then tell of them in a moment; until when, the
+    /// containers' IDs, and the events' numbers.
+    pub(super) arriving: VecDeque<(Instant, String, u64)>,
     next_ping: Instant,
     next_refresh: Instant,
     next_specs: Instant,
@@ -74,6 +77,7 @@ impl<'a> Serving<'a> {
             stale_due: None,
             rough,
             expecting: VecDeque::new(),
+            arriving: VecDeque::new(),
             next_ping,
             next_refresh,
             next_specs,
@@ -85,6 +89,7 @@ impl<'a> Serving<'a> {
     pub(super) async fn run(mut self, mut stream: EventStream, ear: &mut mpsc::Receiver<Command>) {
         self.ask_details();
         while !self.engine.is_lost() {
+            let arrived = self.arriving.front().map_or(self.next_refresh, |(until, _, _)| *until);
             let expected = self.expecting.front().map_or(self.next_refresh, |(until, _, _)| *until);
             tokio::select! {
                 event = stream.next(), if self.held.len() < HELD_EVENTS => match event {
@@ -113,6 +118,11 @@ impl<'a> Serving<'a> {
                         self.want(What::Container(id), Some(Waiter::Caller(done)));
                     }
                 }
+                () = sleep_until(arrived), if !self.arriving.is_empty() => {
+                    if let Some((_, id, number)) = self.arriving.pop_front() {
+                        self.want(What::Container(id), Some(Waiter::Event(number)));
+                    }
+                }
                 () = sleep_until(self.next_refresh) => self.refresh(),
             }
         }
@@ -131,10 +141,17 @@ impl<'a> Serving<'a> {
         if !self.engine.position.advance(&event.message) {
             return;
         }
+        let (message, id) = (&event.message, &event.message.actor.id);
+        let is_new = message.kind == "container"
+            && message.action == "create"
+            && self.engine.ledger.container(id).is_none();
         let wanted = news::consequence(&event.message).filter(|what| !self.apply(what, &event.message));
         self.numbered += 1;
         self.held.push_back(Held { number: self.numbered, event, ready: wanted.is_none() });
         match wanted {
+            Some(What::Container(id)) if is_new => {
+                self.arriving.push_back((Instant::now() + EVENT_PATIENCE, id, self.numbered));
+            }
             Some(what) => self.want(what, Some(Waiter::Event(self.numbered))),
             None => self.pass_on(),
         }
@@ -334,7 +351,7 @@ impl<'a> Serving<'a> {
     }
 
     /// Passes on events in their order, as far as what they tell of is known.
-    fn pass_on(&mut self) {
+    pub(super) fn pass_on(&mut self) {
         while self.held.front().is_some_and(|h| h.ready) {
             if let Some(held) = self.held.pop_front() {
                 self.engine.sink.event(self.engine.node(), held.event);

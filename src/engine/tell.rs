@@ -44,12 +44,9 @@ impl Serving<'_> {
             None => {
                 self.stale.remove(id);
             }
-            Some(container) => {
+            Some(_) => {
                 self.stale.insert(id.to_string());
                 self.stale_due.get_or_insert_with(|| Instant::now() + STALE_PAUSE);
-                if container.rough && self.engine.ledger.container(id).is_none() {
-                    self.rough.insert(id.to_string());
-                }
             }
         }
         let place = self.engine.place();
@@ -71,14 +68,23 @@ impl Serving<'_> {
     /// A container that we had made: what was asked for, and what its event told meanwhile.
     pub(super) fn on_created(&mut self, ours: Container) {
         let id = ours.id.clone();
-        let told = self.engine.ledger.container(&id).map(|c| Container::clone(c));
-        let container = match told {
-            // Read already: it is all there.
-            Some(told) if !told.rough => return,
-            Some(told) => Container { host: ours.host, exposed: ours.exposed, rough: false, ..told },
-            None => Container { created: self.engine.place().now, ..ours },
-        };
-        self.take_in(&id, Some(container));
+        // Read already: it is all there.
+        if self.engine.ledger.container(&id).is_some() {
+            return;
+        }
+        let now = self.engine.place().now;
+        self.take_in(&id, Some(Container { created: now, ..ours }));
+        let arrived = self.arriving.iter().position(|(_, arriving, _)| *arriving == id);
+        if let Some((_, _, number)) = arrived.and_then(|at| self.arriving.remove(at)) {
+            let held = self.held.iter_mut().find(|held| held.number == number);
+            let message = held.map(|held| {
+                held.ready = true;
+                held.event.message.clone()
+            });
+            // The engine may have given it its name.
+            message.is_some_and(|message| self.apply(&What::Container(id), &message));
+            self.pass_on();
+        }
     }
 
     /// The details of a container cannot be read: it is kept with what its list entry says.
