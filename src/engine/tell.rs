@@ -82,7 +82,9 @@ impl Serving<'_> {
                 held.event.message.clone()
             });
             // The engine may have given it its name.
-            message.is_some_and(|message| self.apply(&What::Container(id), &message));
+            if let Some(message) = message {
+                self.apply(&What::Container(id), &message);
+            }
             self.pass_on();
         }
     }
