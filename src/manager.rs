@@ -16,7 +16,7 @@ use crate::api::platforms::Platforms;
 use crate::api::replica::Way;
 use crate::api::supply::Supply;
 use crate::api::swarmd::log::Log;
-use crate::api::{About, Api, server};
+use crate::api::{About, Api, Taken, server};
 use crate::clock;
 use crate::cluster::{Cluster, Desk};
 use crate::config::{Config, Settings};
@@ -90,6 +90,7 @@ pub fn start(settings: &Settings, parts: Parts<'_>, cancel: &CancellationToken) 
         tls: ClientTls::from_config(&config.tls)?,
         fence: Arc::new(mandate.clone()),
         beats: beats.clone(),
+        turns: Arc::default(),
     };
     let cluster = Cluster::new(options, Desk::open(&config.state_dir)?);
     election.share_orders(&cluster, cancel);
@@ -114,6 +115,7 @@ pub fn start(settings: &Settings, parts: Parts<'_>, cancel: &CancellationToken) 
         revoked: revoked(config)?,
         discovery: backend,
         outlook: outlook.clone(),
+        sums: Default::default(),
         decisions: Log::default(),
         registry,
         authority,
@@ -190,7 +192,7 @@ impl Manager {
     pub fn status(&self) -> String {
         let view = self.cluster.view();
         let healthy = view.healthy().count();
-        let worst = view.nodes().iter().find(|n| n.state == EngineState::Unhealthy);
+        let worst = view.nodes().find(|n| n.state == EngineState::Unhealthy);
         let trouble = match (self.outlook.borrow().trouble(clock::unix_seconds()), worst) {
             (Some(trouble), _) => format!("; discovery: {trouble}"),
             (None, Some(node)) => {

@@ -34,6 +34,7 @@ const FLOW: &[&[&str]] = &[
 const PURE: &[&str] = &[
     "scheduler/",
     "cluster/view.rs",
+    "cluster/directory.rs",
     "cluster/lookup.rs",
     "cluster/orders.rs",
     "cluster/moves.rs",
@@ -41,6 +42,7 @@ const PURE: &[&str] = &[
     "cluster/recipe/",
     "cluster/standing.rs",
     "engine/machine.rs",
+    "engine/containers.rs",
     "engine/inventory.rs",
     "engine/orders.rs",
     "engine/resources.rs",

@@ -1,6 +1,7 @@
 //! Containers: the list from the view, and calls that their owner answers.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use hyper::{Method, Response, StatusCode};
@@ -8,21 +9,26 @@ use hyper::{Method, Response, StatusCode};
 use crate::api::call::{Call, Query, encode};
 use crate::api::fanout::together;
 use crate::api::gap::Gap;
+use crate::api::listing::{Listing, Rest, status_text};
 use crate::api::proxy::{rewritten, version_prefix};
 use crate::api::selection::{Hit, Selection};
 use crate::api::{Api, error};
 use crate::clock;
+use crate::cluster::View;
 use crate::cluster::events::ip;
 use crate::cluster::lookup::{self, Found};
+use crate::cluster::moves::Waiting;
 use crate::docker::filters::Filters;
-use crate::docker::http::{Body, empty, request};
+use crate::docker::http::{Body, boxed, empty, request};
 use crate::docker::json::Object;
+use crate::engine::Node;
 use crate::engine::container::{at_node, patch_networks};
 use crate::engine::inventory::copies;
 use crate::engine::refresh::What;
-use crate::engine::{Container, Node};
 use crate::error::Result;
 
+/// How long a list waits for entries that are read again.
+const STALE_PATIENCE: Duration = Duration::from_secs(1);
 /// Most containers whose IDs go into one question; beyond that it is for all.
 const LONGEST_LIST: usize = 500;
 
@@ -31,36 +37,44 @@ impl Api {
     pub async fn list_containers(&self, call: &Call) -> Result<Response<Body>> {
         let filters = Filters::parse(call.query.get("filters"))?;
         self.refresh_for(&filters).await;
-        let view = self.cluster.view();
-        let selection = Selection::new(&call.query, &view, filters)?;
-        let hits = selection.pick(&view);
-        let sizes = match call.query.flag("size") {
-            true => Some(self.sizes(call, &hits).await?),
-            false => None,
-        };
-        let now = clock::unix_nanos();
-        let mut list = Vec::with_capacity(2 + hits.len() * 1024);
-        list.push(b'[');
-        for (i, (node, container)) in hits.iter().enumerate() {
-            if i > 0 {
-                list.push(b',');
-            }
-            let start = list.len();
-            let waits = self.cluster.moves().why_waiting(&container.id);
-            container.entry.write(&status_text(node, container, waits, now), &mut list);
-            if let Some(sizes) = &sizes {
-                let sized = with_size(&list[start..], sizes.get(&container.id));
-                list.splice(start.., sized);
+        let mut view = self.cluster.view();
+        let mut hits = Selection::new(&call.query, &view, filters.clone())?.pick(&view);
+        if self.read_stale(&view, &hits).await {
+            view = self.cluster.view();
+            hits = Selection::new(&call.query, &view, filters)?.pick(&view);
+        }
+        let (waiting, now) = (self.cluster.moves().waiting(), clock::unix_nanos());
+        if call.query.flag("size") {
+            let sizes = self.sizes(call, &view, &hits).await?;
+            return Ok(error::raw_json(StatusCode::OK, sized(&view, &hits, &waiting, now, &sizes)));
+        }
+        let mut listing = Listing::new(view, hits, waiting, now);
+        let first = listing.piece().unwrap_or_default();
+        match listing.is_over() {
+            true => Ok(error::raw_json(StatusCode::OK, first)),
+            false => {
+                let rest = Rest { first: Some(first.into()), listing };
+                Ok(error::typed(StatusCode::OK, "application/json", boxed(rest)))
             }
         }
-        list.extend_from_slice(b"]\n");
-        Ok(error::raw_json(StatusCode::OK, list))
+    }
+
+    /// Has entries read again about whose containers something has just happened. False if there were none.
+    async fn read_stale(&self, view: &View, hits: &[Hit]) -> bool {
+        let stale = hits.iter().filter_map(|hit| hit.find(view)).filter(|(n, c)| c.stale && n.is_healthy());
+        let nodes: HashMap<&str, &Node> = stale.map(|(n, _)| (n.addr.as_str(), &**n)).collect();
+        let handles: Vec<_> = nodes.values().filter_map(|n| self.cluster.handle(n).ok()).collect();
+        let reading = join_all(handles.iter().map(|h| h.refresh(What::Stale)));
+        // One engine that hangs must not hold up the list for long.
+        let _ = tokio::time::timeout(STALE_PATIENCE, reading).await;
+        !handles.is_empty()
     }
 
     /// The sizes of containers: engines measure them anew for each call. Those on nodes that are down have none.
-    async fn sizes(&self, call: &Call, hits: &[Hit<'_>]) -> Result<HashMap<String, Object>> {
+    async fn sizes(&self, call: &Call, view: &View, hits: &[Hit]) -> Result<HashMap<String, Object>> {
         let mut wanted: BTreeMap<&str, (&Node, Filters)> = BTreeMap::new();
-        for (node, container) in hits.iter().filter(|(n, _)| n.is_healthy()) {
+        let found = hits.iter().filter_map(|hit| hit.find(view));
+        for (node, container) in found.filter(|(n, _)| n.is_healthy()) {
             let filters = &mut wanted.entry(&node.addr).or_insert_with(|| (node, Filters::default())).1;
             filters.add("id", &container.id);
         }
@@ -142,13 +156,25 @@ impl Api {
     }
 }
 
-/// The STATUS text; a container on a node that cannot be reached says so, and why it stays there.
-fn status_text(node: &Node, container: &Container, waits: Option<String>, now: i64) -> String {
-    let skew = node.specs.as_ref().map_or(0, |s| s.skew);
-    match node.is_healthy() {
-        true => container.life.text(now - skew),
-        false => waits.map_or_else(|| "Host Down".to_string(), |why| format!("Host Down ({why})")),
+/// A list with what engines say of sizes.
+fn sized(
+    view: &View,
+    hits: &[Hit],
+    waiting: &HashMap<String, Waiting>,
+    now: i64,
+    sizes: &HashMap<String, Object>,
+) -> Vec<u8> {
+    let mut list = vec![b'['];
+    for (node, container) in hits.iter().filter_map(|hit| hit.find(view)) {
+        if list.len() > 1 {
+            list.push(b',');
+        }
+        let mut entry = Vec::with_capacity(1024);
+        container.entry.write(&status_text(node, container, waiting.get(&container.id), now), &mut entry);
+        list.extend(with_size(&entry, sizes.get(&container.id)));
     }
+    list.extend_from_slice(b"]\n");
+    list
 }
 
 /// A list entry with what an engine's own entry says of its size.

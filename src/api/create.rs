@@ -3,7 +3,6 @@
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::api::audit::OnNode;
@@ -18,10 +17,10 @@ use crate::cluster::view::View;
 use crate::docker::http::{Body, answered, boxed, full, read_whole};
 use crate::docker::json::Object;
 use crate::docker::platform::Platform;
-use crate::engine::Node;
-use crate::engine::container::SWARM_ID;
+use crate::engine::container::{SWARM_ID, moves_on_failure};
 use crate::engine::refresh::What;
 use crate::engine::resources::shares_of_cpus;
+use crate::engine::{Container, Node, Resources};
 use crate::error::{Error, Kind, Result, Side};
 use crate::scheduler::{self, Placement, Request};
 
@@ -48,7 +47,7 @@ impl Wanted {
 /// How things stood when a node was chosen: what a decision can be explained from.
 pub struct Circumstances {
     /// The nodes in question.
-    pub view: View,
+    pub view: Arc<View>,
     /// What was promised to them.
     pub pending: Pending,
     /// The source of chance before it was drawn from.
@@ -96,6 +95,9 @@ impl Api {
     /// Places a container and creates it, if need be on one node after the other.
     pub async fn create(self: &Arc<Self>, mut draft: Draft) -> Result<Created> {
         let mut retries = self.config().manager.create_retry;
+        if draft.wanted.request.resources() != Resources::default() {
+            self.cluster.details_known().await;
+        }
         let mut before = None;
         loop {
             // No other node is left: what went wrong on the one before is what the client must know.
@@ -133,11 +135,11 @@ impl Api {
         let Wanted { name, request, .. } = &draft.wanted;
         self.cluster.decide(|view, pending| {
             pending.check_name(view, name, request.outgoing())?;
-            let without = |view: Cow<'_, View>, addr: &String| Cow::Owned(view.without(addr));
-            let left = draft.excluded.iter().fold(Cow::Borrowed(view), without);
+            let without = |view: Arc<View>, addr: &String| Arc::new(view.without(addr));
+            let left = draft.excluded.iter().fold(Arc::clone(view), without);
             let chance = self.chance().clone();
             let node = self.choose(&left, pending, request)?.node;
-            let circumstances = Circumstances { view: left.into_owned(), pending: pending.clone(), chance };
+            let circumstances = Circumstances { view: left, pending: pending.clone(), chance };
             let reservation = Reservation { addr: node.addr.clone(), container: request.reservation(&node) };
             let reserved = self.cluster.reserve(pending, reservation);
             Ok((node, reserved, circumstances))
@@ -262,6 +264,7 @@ impl Api {
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let (api, node, reserved) = (Arc::clone(self), Arc::clone(node), Arc::clone(reserved));
         let networks = networks.to_vec();
+        let sketch = sketch(&draft.wanted.request, &node);
         self.to_the_end(async move {
             let response = api.exchange(&handle, &node, request).await?;
             let status = response.status();
@@ -270,13 +273,24 @@ impl Api {
             let mut joined = Ok(());
             if let (true, Some(id)) = (status.is_success(), id) {
                 joined = api.join_networks(&node, sent, &id, networks).await;
-                handle.refresh(What::Container(id)).await;
+                match sketch {
+                    Some(sketch) => handle.created(Container { id, ..sketch }).await,
+                    None => handle.refresh(What::Container(id)).await,
+                }
             }
             drop(reserved);
             joined.map(|()| (status, answer))
         })
         .await
     }
+}
+
+/// The container as far as it is known before its engine tells of it. Of one that moves when its node fails everything
+/// must be known.
+fn sketch(request: &Request, node: &Node) -> Option<Container> {
+    let image_id = node.inventory.image(&request.image).map(|i| i.fields.id.clone()).unwrap_or_default();
+    let sketch = Container { image_id, ..request.reservation(node) };
+    (!moves_on_failure(&request.labels)).then_some(sketch)
 }
 
 /// The cluster-wide ID: kept if the client gives one, else made.

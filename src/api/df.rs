@@ -46,6 +46,7 @@ impl Api {
             prefix: Some(node.name().to_string()).filter(|_| self.config().manager.node_prefix),
             ip: node.ip,
             copies: copies(&node.inventory.networks),
+            ..Place::default()
         };
         each(&mut usage, "Containers", |container| put_in_place(container, &place));
         each(&mut usage, "Images", |image| gap.image_entry(image));

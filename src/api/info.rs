@@ -3,6 +3,7 @@
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
+use crate::api::sums::Rows;
 use crate::api::{Api, error};
 use crate::clock;
 use crate::cluster::view::View;
@@ -10,35 +11,33 @@ use crate::config::names::Named;
 use crate::docker::http::Body;
 use crate::election::Role;
 use crate::engine::Node;
-use crate::scheduler::explain::size;
-use crate::scheduler::strategy::with_overcommit;
+use crate::scheduler;
 
-/// Rows of two columns, in order.
-type Rows = Vec<(String, String)>;
+/// Stands where the rows come. No text of ours or of a machine has it.
+const PLACE: &str = "\u{1}rows\u{1}";
+/// The same in JSON.
+const ROWS: &str = r#""\u0001rows\u0001""#;
 
 impl Api {
     /// `GET /info`
     pub fn info(&self) -> Response<Body> {
         let view = self.cluster.view();
-        let counts = Counts::of(view.containers().map(|(_, c)| c.life.word()));
-        let specs = || view.validated().filter_map(|n| n.specs.as_ref());
-        let overcommit = self.placement().overcommit_percent;
-        let total = |sum: i64| with_overcommit(sum, overcommit);
-        let images: usize = view.validated().map(|n| n.inventory.images.len()).sum();
-        let memory: i64 = specs().map(|s| total(s.memory)).sum();
-        let cpus: i64 = specs().map(|s| total(s.cpus)).sum();
-        error::json(
-            StatusCode::OK,
-            &json!({
+        let placement = self.placement();
+        let sums = self.sums.of(&view, placement.overcommit_percent);
+        let (before, after) = self.rows(&view, &placement);
+        let here = [self.exposure(), self.discovery_trouble().map(|trouble| format!("discovery: {trouble}"))];
+        let here = here.into_iter().flatten().map(|trouble| format!("WARNING: {trouble}"));
+        let warnings: Vec<_> = here.chain(sums.warnings.iter().cloned()).collect();
+        let answer = json!({
                 "ID": "",
-                "Containers": counts.total,
-                "ContainersRunning": counts.running,
-                "ContainersPaused": counts.paused,
-                "ContainersStopped": counts.stopped(),
-                "Images": images,
+                "Containers": sums.counts.total,
+                "ContainersRunning": sums.counts.running,
+                "ContainersPaused": sums.counts.paused,
+                "ContainersStopped": sums.counts.stopped(),
+                "Images": sums.images,
                 "Driver": "",
                 "DriverStatus": null,
-                "SystemStatus": self.rows(&view),
+                "SystemStatus": PLACE,
                 "Plugins": { "Volume": [], "Network": [], "Authorization": [], "Log": [] },
                 "MemoryLimit": true,
                 "SwapLimit": true,
@@ -65,8 +64,8 @@ impl Api {
                 "Architecture": self.architecture(&view),
                 "IndexServerAddress": "",
                 "RegistryConfig": null,
-                "NCPU": cpus,
-                "MemTotal": memory,
+                "NCPU": sums.cpus,
+                "MemTotal": sums.memory,
                 "DockerRootDir": "",
                 "HttpProxy": "",
                 "HttpsProxy": "",
@@ -88,9 +87,11 @@ impl Api {
                 "RuncCommit": { "ID": "", "Expected": "" },
                 "InitCommit": { "ID": "", "Expected": "" },
                 "SecurityOptions": [],
-                "Warnings": warnings(&view, self.exposure(), self.discovery_trouble()),
-            }),
-        )
+                "Warnings": warnings,
+        });
+        // The rows are text already, and most of the answer.
+        let rows = sums.framed(&before, &after).map_or("null".to_string(), |rows| rows.get().to_string());
+        error::raw_json(StatusCode::OK, answer.to_string().replacen(ROWS, &rows, 1))
     }
 
     /// Which listener is open to everybody who reaches it, if one is.
@@ -112,9 +113,8 @@ impl Api {
         if all.all(|other| other == first) { first } else { self.host.arch }
     }
 
-    /// The rows in the order and spelling of the classic manager: people and scripts read them.
-    fn rows(&self, view: &View) -> Rows {
-        let placement = self.placement();
+    /// The rows before those of the nodes, and those behind them.
+    fn rows(&self, view: &View, placement: &scheduler::Options) -> (Rows, Rows) {
         let filters: Vec<_> = placement.filters.iter().map(|f| f.word()).collect();
         let leadership = self.mandate.leadership();
         let mut rows: Rows = vec![("Role".into(), leadership.role.word().into())];
@@ -126,105 +126,7 @@ impl Api {
             ("Filters".into(), filters.join(", ")),
         ]);
         rows.push(("Nodes".into(), view.nodes().len().to_string()));
-        for node in view.nodes() {
-            node_rows(node, placement.overcommit_percent, &mut rows);
-        }
         // Not one of the classic rows: behind those, whose places scripts know.
-        rows.push(("Discovery".into(), self.listing().to_string()));
-        rows
-    }
-}
-
-/// One node's rows.
-fn node_rows(node: &Node, overcommit: i64, rows: &mut Rows) {
-    let name = if node.name().is_empty() { "(unknown)" } else { node.name() };
-    rows.push((format!(" {name}"), node.addr.clone()));
-    let mut row = |key: &str, value: String| rows.push((format!("  └ {key}"), value));
-    let specs = node.specs.as_deref();
-    let counts = Counts::of(node.inventory.containers.values().map(|c| c.life.word()));
-    let total = |sum: i64| with_overcommit(sum, overcommit);
-    let (cpus, memory) = specs.map_or((0, 0), |s| (total(s.cpus), total(s.memory)));
-    let labels: Vec<_> = node.labels().iter().map(|(k, v)| format!("{k}={v}")).collect();
-    row("ID", node.id().to_string());
-    row("Status", node.state.word().to_string());
-    if !node.orders.takes_containers() {
-        let since = clock::rfc3339(node.orders.since);
-        row("Availability", format!("{} since {since}", node.orders.availability.word()));
-        if !node.orders.reason.is_empty() {
-            row("Availability Reason", node.orders.reason.clone());
-        }
-    }
-    row(
-        "Containers",
-        match node.is_healthy() {
-            true => format!(
-                "{} ({} Running, {} Paused, {} Stopped)",
-                counts.total,
-                counts.running,
-                counts.paused,
-                counts.stopped()
-            ),
-            false => counts.total.to_string(),
-        },
-    );
-    row("Reserved CPUs", format!("{} / {cpus}", node.inventory.used.cpus()));
-    row("Reserved Memory", format!("{} / {}", size(node.inventory.used.memory), size(memory)));
-    row("Labels", labels.join(", "));
-    if let Some(error) = &node.error {
-        row("Error", error.clone());
-    }
-    row("UpdatedAt", clock::rfc3339(node.updated_at));
-    row("ServerVersion", specs.map_or_else(String::new, |s| s.version.clone()));
-}
-
-/// Shown by newer clients under the rows.
-fn warnings(view: &View, exposure: Option<String>, discovery: Option<String>) -> Vec<String> {
-    let exposure = exposure.into_iter().map(|open| format!("WARNING: {open}"));
-    let discovery = discovery.into_iter().map(|trouble| format!("WARNING: discovery: {trouble}"));
-    let unhealthy = view.nodes().iter().filter(|n| !n.is_healthy()).map(|n| {
-        let name = if n.name().is_empty() { &n.addr } else { n.name() };
-        format!(
-            "WARNING: node {name} is {}: {}",
-            n.state.word(),
-            n.error.as_deref().unwrap_or("not connected yet")
-        )
-    });
-    let specs = view.validated().filter_map(|n| n.specs.as_ref());
-    let told = specs.flat_map(|s| s.warnings.iter().map(|w| format!("WARNING: node {}: {w}", s.name)));
-    let twins = view.validated().flat_map(|n| {
-        let others = view.validated().filter(|o| o.id() == n.id() && o.addr > n.addr);
-        others.map(|o| {
-            format!(
-                "WARNING: {} and {} are engines with one ID (a cloned disk?): on one of them stop docker, remove \
-                 /etc/docker/key.json and /var/lib/docker/engine-id, start docker",
-                n.addr, o.addr
-            )
-        })
-    });
-    exposure.chain(discovery).chain(unhealthy).chain(told).chain(twins).collect()
-}
-
-#[derive(Default)]
-struct Counts {
-    total: usize,
-    running: usize,
-    paused: usize,
-}
-
-impl Counts {
-    fn of(words: impl Iterator<Item = &'static str>) -> Counts {
-        words.fold(Counts::default(), |mut counts, word| {
-            counts.total += 1;
-            match word {
-                "paused" => counts.paused += 1,
-                "running" | "restarting" => counts.running += 1,
-                _ => {}
-            }
-            counts
-        })
-    }
-
-    fn stopped(&self) -> usize {
-        self.total - self.running - self.paused
+        (rows, vec![("Discovery".into(), self.listing().to_string())])
     }
 }

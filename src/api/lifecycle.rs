@@ -25,8 +25,10 @@ impl Api {
         if matches!(action, "stop" | "kill") && is_refusal(response.status()) {
             self.cluster.moves().take_stop(&container.id);
         }
-        if response.status().is_success() {
-            handle.refresh(What::Container(container.id.clone())).await;
+        match action {
+            _ if !response.status().is_success() => {}
+            "start" if container.whole.is_none() => handle.started(&container.id).await,
+            _ => handle.refresh(What::Container(container.id.clone())).await,
         }
         Ok(response)
     }
@@ -92,7 +94,7 @@ impl Api {
         call.query.set("name", &wanted);
         let held = self.cluster.decide(|view, pending| {
             // What the same engine has is that engine's to refuse: its own name, say.
-            if !node.inventory.names.contains_key(&format!("/{}", wanted.trim_start_matches('/'))) {
+            if node.inventory.containers.named(wanted.trim_start_matches('/')).is_none() {
                 pending.check_name(view, &wanted, None).map_err(|e| {
                     let message = format!("Error when allocating new name: {}", e.message);
                     Error { message, ..e }

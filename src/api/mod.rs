@@ -28,6 +28,7 @@ pub mod images;
 pub mod info;
 pub mod lifecycle;
 pub mod limits;
+pub mod listing;
 pub mod networks;
 pub mod newest;
 pub mod older;
@@ -41,6 +42,7 @@ pub mod replica;
 pub mod route;
 pub mod selection;
 pub mod server;
+pub mod sums;
 pub mod supply;
 pub mod swarmd;
 pub mod system;
@@ -68,6 +70,9 @@ use crate::scheduler;
 use crate::systemd::host::Host;
 use crate::tls::pki::authority::Authority;
 
+/// Whether the certificate with a serial number counts no more.
+pub type Taken = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// Everything that the answers are made from. One for the process, shared.
 pub struct Api {
     /// The engines.
@@ -86,6 +91,8 @@ pub struct Api {
     pub discovery: Backend,
     /// How discovery stands.
     pub outlook: watch::Receiver<Outlook>,
+    /// What the last answer to `info` said of the nodes.
+    pub sums: sums::Memory,
     /// Why containers were placed where they are, as long as that is remembered.
     pub decisions: swarmd::log::Log,
     /// Who moves containers now.

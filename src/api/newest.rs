@@ -69,7 +69,12 @@ fn rivals(view: &View, node: &Node, name: &str) -> Vec<Arc<Node>> {
         let (own, other) = (&own.fields, &other.fields);
         other.id != own.id && other.created >= own.created && other.repo_digests.is_empty()
     };
-    view.healthy().filter(|n| tagged(n, name).is_some_and(overtakes)).cloned().collect()
+    let has_one = |n: &&Arc<Node>| tagged(n, name).is_some_and(overtakes);
+    // Mostly there is none, and nearly all nodes have the same images.
+    match view.different(|standing| standing.images).any(|n| has_one(&n)) {
+        true => view.healthy().filter(has_one).cloned().collect(),
+        false => Vec::new(),
+    }
 }
 
 /// The image that has this name as a tag.

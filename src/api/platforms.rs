@@ -68,6 +68,5 @@ impl Api {
 
 /// Whether all nodes in use are of one platform.
 fn is_uniform(view: &View) -> bool {
-    let mut platforms = view.healthy().filter_map(|n| n.specs.as_ref()).map(|s| &s.platform);
-    platforms.next().is_none_or(|first| platforms.all(|other| other == first))
+    view.different(|standing| standing.platform).nth(1).is_none()
 }

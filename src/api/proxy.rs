@@ -1,5 +1,7 @@
 //! Carries a call to one engine and its answer back, untouched but for path and version.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use http_body_util::{BodyStream, StreamBody};
@@ -29,6 +31,9 @@ const NOT_PASSED: [HeaderName; 9] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
 ];
+
+/// An engine that leaves a call unanswered for so long is pinged: it may be at work, or hang.
+const SUSPICIOUS: Duration = Duration::from_secs(3);
 
 /// What managers tell each other and engines. Coming from anybody else it would be a lie.
 const OWN: &str = "x-swarmd-";
@@ -67,9 +72,15 @@ impl Api {
         node: &Node,
         request: Request<Body>,
     ) -> Result<Response<hyper::body::Incoming>> {
+        let late = async {
+            tokio::time::sleep(SUSPICIOUS).await;
+            handle.suspect();
+            std::future::pending().await
+        };
         let answer = tokio::select! {
             answer = handle.client.send(request) => answer,
             lost = self.cluster.until_lost(node) => Err(lost),
+            never = late => never,
         };
         if answer.as_ref().is_err_and(Error::is_connection) {
             handle.suspect();

@@ -57,10 +57,10 @@ impl Api {
 
     /// The node, if there is just one: what it tells needs no name of a node then.
     fn only_node(&self) -> Option<Arc<Node>> {
-        match self.cluster.view().nodes() {
-            [node] if node.is_healthy() => Some(Arc::clone(node)),
-            _ => None,
-        }
+        let view = self.cluster.view();
+        let mut nodes = view.nodes();
+        let first = nodes.next().filter(|n| n.is_healthy())?;
+        nodes.next().is_none().then(|| Arc::clone(first))
     }
 
     /// One node takes images in, and tells of it itself.

@@ -5,6 +5,8 @@
 //! `registry:5000/team/app`): what stands before and behind it is fixed. `{id}` is one segment. The first line
 //! that fits decides, so fixed words stand above names.
 
+use std::sync::LazyLock;
+
 use hyper::Method;
 
 use crate::access::Class;
@@ -182,21 +184,25 @@ pub struct Route {
 /// The line for a method and the decoded segments behind the version. `None`: there is no such page.
 pub fn find(method: &Method, path: &[String]) -> Option<Route> {
     let methods = |line: &&Line| line.0 == "*" || line.0.split(' ').any(|m| m == method.as_str());
-    TABLE.iter().filter(methods).find_map(|(_, pattern, class, answer)| {
-        let (name, action) = fit(pattern, path)?;
-        Some(Route { class: *class, answer: *answer, name, action: action.join("/") })
-    })
+    /// The patterns, split once.
+    static PATTERNS: LazyLock<Vec<Vec<&'static str>>> =
+        LazyLock::new(|| TABLE.iter().map(|(_, pattern, ..)| pattern.split('/').skip(1).collect()).collect());
+    TABLE.iter().zip(PATTERNS.iter()).filter(|(line, _)| methods(line)).find_map(
+        |((_, _, class, answer), pattern)| {
+            let (name, action) = fit(pattern, path)?;
+            Some(Route { class: *class, answer: *answer, name, action: action.join("/") })
+        },
+    )
 }
 
 /// Lays a pattern on a path, from both ends. Returns the name, and the segments behind it.
-fn fit<'a>(pattern: &str, path: &'a [String]) -> Option<(String, &'a [String])> {
-    let pattern: Vec<&str> = pattern.split('/').skip(1).collect();
+fn fit<'a>(pattern: &[&str], path: &'a [String]) -> Option<(String, &'a [String])> {
     let fits = |pattern: &[&str], path: &[String]| {
         let mut pairs = pattern.iter().zip(path);
         pattern.len() == path.len() && pairs.all(|(p, s)| if *p == "{id}" { is_id(s) } else { p == s })
     };
     let variable = pattern.iter().position(|p| p.starts_with('{'));
-    let Some(at) = variable else { return fits(&pattern, path).then_some((String::new(), &[])) };
+    let Some(at) = variable else { return fits(pattern, path).then_some((String::new(), &[])) };
     let behind = path.len().checked_sub(pattern.len() - at - 1).filter(|b| *b > at)?;
     let (name, action) = (&path[at..behind], &path[behind..]);
     if !fits(&pattern[..at], &path[..at]) || !fits(&pattern[at + 1..], action) {

@@ -10,8 +10,21 @@ use crate::docker::filters::Filters;
 use crate::engine::{Container, Node};
 use crate::error::{Error, Kind, Result};
 
-/// A container that is meant, with its node.
-pub type Hit<'a> = (&'a Arc<Node>, &'a Arc<Container>);
+/// A container that is meant: where it stands in a view. Small, since there may be very many.
+#[derive(Debug, Clone, Copy)]
+pub struct Hit {
+    created: i64,
+    node: u32,
+    container: u32,
+}
+
+impl Hit {
+    /// The container with its node.
+    pub fn find(self, view: &View) -> Option<(&Arc<Node>, &Arc<Container>)> {
+        let (node, _) = view.ranked(self.node as usize)?;
+        Some((node, node.inventory.containers.at(self.container as usize)?))
+    }
+}
 
 /// The keys that engines know, and ours.
 const KNOWN: [&str; 16] = [
@@ -94,11 +107,39 @@ impl Selection {
     }
 
     /// The containers, newest first.
-    pub fn pick<'a>(&self, view: &'a View) -> Vec<Hit<'a>> {
-        let mut hits: Vec<_> = view.containers().filter(|(n, c)| self.wants(n, c)).collect();
-        hits.sort_by(|(_, a), (_, b)| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
+    pub fn pick(&self, view: &View) -> Vec<Hit> {
+        let newest = self.newest_enough(view);
+        let names = Names::of(self.filters.values("name"));
+        let mut hits = Vec::new();
+        for at in 0..view.nodes().len() {
+            let Some((node, _)) = view.ranked(at).filter(|(_, s)| s.newest >= newest) else { continue };
+            if !names.may_be_on(node) {
+                continue;
+            }
+            let all = node.inventory.containers.values().enumerate();
+            hits.extend(all.filter(|(_, c)| self.wants(node, c)).map(|(i, c)| Hit {
+                created: c.created,
+                node: at as u32,
+                container: i as u32,
+            }));
+        }
+        let id = |hit: &Hit| hit.find(view).map(|(_, c)| c.id.as_str());
+        hits.sort_unstable_by(|a, b| b.created.cmp(&a.created).then_with(|| id(a).cmp(&id(b))));
         hits.truncate(self.limit.unwrap_or(usize::MAX));
         hits
+    }
+
+    /// How new the newest container of a node must be for any of its containers to be among those that are wanted.
+    /// Only so many nodes can have one: as many as are wanted.
+    fn newest_enough(&self, view: &View) -> i64 {
+        let selects = self.filters.keys().next().is_some() || self.before.is_some() || self.since.is_some();
+        let Some(limit) = self.limit.filter(|_| !selects) else { return i64::MIN };
+        let mut newest: Vec<i64> =
+            (0..view.nodes().len()).filter_map(|at| view.ranked(at)).map(|(_, s)| s.newest).collect();
+        if newest.len() <= limit {
+            return i64::MIN;
+        }
+        *newest.select_nth_unstable_by(limit - 1, |a, b| b.cmp(a)).1
     }
 
     fn wants(&self, node: &Node, c: &Container) -> bool {
@@ -119,7 +160,7 @@ impl Selection {
         let is_task = f.truth("is-task").ok().flatten().is_none_or(|wanted| wanted == (task == "true"));
         (!f.has("id") || self.ids.contains(&c.id))
             && self.named(node, c)
-            && f.labels("label", &c.labels)
+            && f.labelled("label", |key| c.labels.get(key))
             && f.exact("status", c.life.word())
             && f.pattern("node", node.name())
             && f.exact("health", c.life.health_word())
@@ -166,6 +207,27 @@ impl Selection {
     }
 }
 
+/// What names must contain that a list asks for, if that is plain: a node without it in any name is passed over.
+struct Names<'a>(Option<Vec<&'a str>>);
+
+impl<'a> Names<'a> {
+    fn of(patterns: &'a [String]) -> Names<'a> {
+        let plain = |pattern: &'a String| {
+            let part = pattern.trim_start_matches('^').trim_end_matches('$').rsplit('/').next()?;
+            let is_plain = part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+            (is_plain && !part.is_empty()).then_some(part)
+        };
+        match patterns.is_empty() {
+            true => Names(None),
+            false => Names(patterns.iter().map(plain).collect()),
+        }
+    }
+
+    fn may_be_on(&self, node: &Node) -> bool {
+        self.0.as_ref().is_none_or(|parts| parts.iter().any(|part| node.inventory.names.contains(part)))
+    }
+}
+
 fn age(c: &Container) -> Age {
     (c.created, c.id.clone())
 }
@@ -181,7 +243,7 @@ fn bare<'a>(node: &Node, name: &'a str) -> &'a str {
 
 /// The one container whose ID begins so. As with engines, a prefix of several IDs names none.
 fn by_prefix(view: &View, prefix: &str) -> Option<String> {
-    let mut hits = view.containers().filter(|(_, c)| c.id.starts_with(prefix));
+    let mut hits = lookup::by_prefix(view, prefix).into_iter();
     let (_, first) = hits.next()?;
     hits.next().is_none().then(|| first.id.clone())
 }
@@ -281,7 +343,8 @@ mod tests {
         let view = view();
         let selection =
             Selection::new(&Query::parse(query), &view, Filters::parse(Some(filters)).unwrap()).unwrap();
-        selection.pick(&view).iter().map(|(_, c)| c.name().to_string()).collect()
+        let hits = selection.pick(&view);
+        hits.iter().filter_map(|h| h.find(&view)).map(|(_, c)| c.name().to_string()).collect()
     }
 
     #[test]

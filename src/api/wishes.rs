@@ -184,7 +184,8 @@ fn replaced(view: &View, labels: &Labels) -> Option<String> {
         ["com.docker.compose.project", "com.docker.compose.service", "com.docker.compose.container-number"];
     labels.get("com.docker.compose.replace")?;
     let same = |c: &Container| {
-        SAME.iter().all(|key| c.labels.get(*key).is_some_and(|v| labels.get(*key) == Some(v)))
+        SAME.iter()
+            .all(|key| c.labels.get(key).is_some_and(|v| labels.get(*key).is_some_and(|wanted| wanted == v)))
     };
     view.containers().find(|(_, c)| same(c)).map(|(_, c)| c.id.clone())
 }

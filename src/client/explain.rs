@@ -18,7 +18,11 @@ fn described(e: &Explanation) -> String {
     text += &asked(&e.expressions);
     if let Some(then) = &e.then {
         text += &format!("\nThen, {}:\n{}", then.at, then.decision);
-        let more = [("would have done", then.more_candidates), ("were turned away", then.more_turned_away)];
+        let more = [
+            ("would have done", then.more_candidates),
+            ("were turned away", then.more_turned_away),
+            ("were not looked at again for this record", then.unseen),
+        ];
         for (what, n) in more.into_iter().filter(|(_, n)| *n > 0) {
             text += &format!("  {n} more {what}\n");
         }
@@ -62,6 +66,7 @@ mod tests {
                 decision: decision("pi1"),
                 more_candidates: 3,
                 more_turned_away: 0,
+                unseen: 0,
             }),
             note: None,
             waits: None,

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::cluster::directory::{Of, SHORT, beginning, key};
 use crate::cluster::view::View;
 use crate::engine::inventory::{Network, Volume};
 use crate::engine::{Container, Node};
 use crate::error::{Error, Kind, Result};
-
-/// Length of the short form of an ID.
-const SHORT: usize = 12;
 
 /// A container and the node that holds it.
 pub type Found = (Arc<Node>, Arc<Container>);
@@ -25,8 +23,7 @@ pub fn container(view: &View, query: &str) -> Result<Found> {
     if let Some(hit) = ids.iter().find(|(_, c)| exact(c)) {
         return Ok(found(*hit));
     }
-    let swarm: Vec<_> =
-        view.containers().filter(|(_, c)| c.swarm_id().is_some_and(|s| s.starts_with(query))).collect();
+    let swarm = by_swarm_id(view, query);
     let exact = |s: &str| s == query || query.len() == SHORT;
     if let Some(hit) = swarm.iter().find(|(_, c)| c.swarm_id().is_some_and(exact)) {
         return Ok(found(*hit));
@@ -42,25 +39,40 @@ pub fn container(view: &View, query: &str) -> Result<Found> {
     }
 }
 
-fn by_prefix<'a>(view: &'a View, query: &str) -> Vec<(&'a Arc<Node>, &'a Arc<Container>)> {
-    let range = |node: &'a Arc<Node>| {
-        let from = node.inventory.containers.range(query.to_string()..).map(|(_, c)| c);
-        from.take_while(|c| c.id.starts_with(query)).map(move |c| (node, c)).collect::<Vec<_>>()
-    };
-    view.validated().flat_map(range).collect()
+/// The nodes that may have a container whose ID begins so.
+fn nodes_beginning<'a>(view: &'a View, query: &str) -> Vec<&'a Arc<Node>> {
+    match beginning(query) {
+        Some(key) => view.with_key(key).collect(),
+        None => view.nodes().collect(),
+    }
 }
 
-fn by_name<'a>(view: &'a View, query: &str) -> Vec<(&'a Arc<Node>, &'a Arc<Container>)> {
+/// The containers of validated nodes whose IDs begin so.
+pub fn by_prefix<'a>(view: &'a View, query: &'a str) -> Vec<(&'a Arc<Node>, &'a Arc<Container>)> {
+    let nodes = nodes_beginning(view, query).into_iter().filter(|n| n.specs.is_some());
+    nodes.flat_map(|node| node.inventory.containers.starting(query).map(move |c| (node, c))).collect()
+}
+
+fn by_swarm_id<'a>(view: &'a View, query: &str) -> Vec<(&'a Arc<Node>, &'a Arc<Container>)> {
+    let nodes = nodes_beginning(view, query);
+    let all = nodes.into_iter().flat_map(|node| node.inventory.containers.values().map(move |c| (node, c)));
+    all.filter(|(_, c)| c.swarm_id().is_some_and(|s| s.starts_with(query))).collect()
+}
+
+/// The container with exactly this name, on whichever node.
+pub fn holder_of_name<'a>(view: &'a View, name: &str) -> impl Iterator<Item = &'a Arc<Container>> {
+    let nodes = view.with_key(key(Of::Name, name)).filter(|n| n.specs.is_some());
+    nodes.filter_map(move |n| n.inventory.containers.named(name))
+}
+
+fn by_name<'a>(view: &'a View, query: &'a str) -> Vec<(&'a Arc<Node>, &'a Arc<Container>)> {
     let bare = query.strip_prefix('/').unwrap_or(query);
-    let mut hits: Vec<(&Arc<Node>, &Arc<Container>)> = Vec::new();
-    for node in view.validated() {
-        let own = bare
-            .strip_prefix(node.name())
-            .or_else(|| bare.strip_prefix(node.id()))
-            .filter(|n| n.starts_with('/'));
-        let names = [Some(format!("/{bare}")), own.map(str::to_string)];
-        let ids = names.iter().flatten().filter_map(|n| node.inventory.names.get(n));
-        hits.extend(ids.filter_map(|id| node.inventory.containers.get(id)).map(|c| (node, c)));
+    let anywhere = view.with_key(key(Of::Name, bare)).filter(|n| n.specs.is_some());
+    let mut hits: Vec<_> =
+        anywhere.filter_map(|n| n.inventory.containers.named(bare).map(|c| (n, c))).collect();
+    if let Some((node, own)) = bare.split_once('/') {
+        let on_it = view.named(node).filter_map(|n| n.inventory.containers.named(own).map(|c| (n, c)));
+        hits.extend(on_it);
     }
     distinct(hits)
 }
@@ -83,7 +95,7 @@ pub fn spoken<'a>((node, container): &'a Found, query: &'a str) -> &'a str {
     let bare = query.strip_prefix('/').unwrap_or(query);
     let name = container.name();
     let named = bare == name || bare.strip_suffix(name).is_some_and(|rest| rest.ends_with('/'));
-    let taken = || node.inventory.names.contains_key(&format!("/{query}"));
+    let taken = || node.inventory.containers.named(query).is_some();
     match (named, container.id.starts_with(query)) {
         (true, _) if !name.is_empty() => name,
         (_, true) if !taken() => query,

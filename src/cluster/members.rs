@@ -27,6 +27,10 @@ const EVENT_BACKLOG: usize = 4096;
 /// Events of the cluster itself that are remembered for `since`: as many as an engine remembers.
 const OWN_EVENTS: usize = 256;
 
+/// How long is waited for the details of containers, and how often looked.
+const DETAILS_PATIENCE: Duration = Duration::from_secs(5);
+const DETAILS_LOOK: Duration = Duration::from_millis(20);
+
 /// How often a call that waits for an engine looks whether that still lives.
 const LIVENESS: Duration = Duration::from_millis(500);
 
@@ -136,6 +140,20 @@ impl Cluster {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Ends when the details of all containers on usable nodes are known, without which nobody knows what those
+    /// reserve; or after a while. They are missing for some seconds after a start only.
+    pub async fn details_known(&self) {
+        let mut changes = self.changes();
+        let known = async {
+            while self.view().healthy().any(|n| n.inventory.rough > 0) && changes.changed().await.is_ok() {
+                tokio::time::sleep(DETAILS_LOOK).await;
+            }
+        };
+        if tokio::time::timeout(DETAILS_PATIENCE, known).await.is_err() {
+            tracing::warn!("not all containers could be inspected yet: some reservations are not known");
+        }
+    }
+
     /// The way to a node.
     pub fn handle(&self, node: &Node) -> Result<Handle> {
         let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
@@ -207,7 +225,7 @@ impl Cluster {
     }
 
     /// Decides and reserves in one step: no other decision happens in between. `decide` must not block.
-    pub fn decide<T>(&self, decide: impl FnOnce(&View, &mut Pending) -> Result<T>) -> Result<T> {
+    pub fn decide<T>(&self, decide: impl FnOnce(&Arc<View>, &mut Pending) -> Result<T>) -> Result<T> {
         let mut pending = self.pending();
         // The view is read under the lock: a container leaves `pending` only after it is in the view.
         let view = self.view();
@@ -261,7 +279,8 @@ impl Sink for Cluster {
         // `add` holds the members only while it spawns, which publishes nothing by itself.
         let member = self.members.read().unwrap_or_else(PoisonError::into_inner).contains_key(&node.addr);
         if member {
-            *view = Arc::new(view.with(self.complete(node)));
+            let node = self.complete(node);
+            Arc::make_mut(&mut view).put(node);
             self.changes.send_replace(());
         }
     }

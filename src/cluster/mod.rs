@@ -6,6 +6,7 @@
 //! is the merged stream, and `members` starts and ends the engines' tasks as discovery tells.
 
 pub mod desk;
+pub mod directory;
 pub mod events;
 pub mod lookup;
 pub mod members;

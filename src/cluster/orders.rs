@@ -74,7 +74,7 @@ impl Book {
 
     /// The entries whose nodes are not in the view.
     pub fn absent<'a>(&'a self, view: &'a View) -> impl Iterator<Item = &'a Entry> + 'a {
-        self.entries.values().filter(|e| !view.nodes().iter().any(|n| n.id() == e.id))
+        self.entries.values().filter(|e| !view.nodes().any(|n| n.id() == e.id))
     }
 
     /// Reads the form on disk. The error is the reason, for a person.

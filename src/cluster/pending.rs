@@ -5,7 +5,9 @@
 //! lock together with the choice of the node.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
+use crate::cluster::lookup;
 use crate::cluster::standing::key;
 use crate::cluster::view::View;
 use crate::engine::{Container, Node};
@@ -24,7 +26,7 @@ pub struct Reservation {
 /// swarm ID, and the end of one create must not end the promise to the other.
 #[derive(Debug, Default, Clone)]
 pub struct Pending {
-    reserved: BTreeMap<u64, Reservation>,
+    reserved: BTreeMap<u64, Arc<Reservation>>,
     renames: HashMap<u64, String>,
     next: u64,
 }
@@ -55,7 +57,7 @@ impl Pending {
     /// Adds a reservation; give the ticket back with `release`. Call `check_name` first, under the same lock.
     pub fn reserve(&mut self, reservation: Reservation) -> u64 {
         self.next += 1;
-        self.reserved.insert(self.next, reservation);
+        self.reserved.insert(self.next, Arc::new(reservation));
         self.next
     }
 
@@ -92,8 +94,8 @@ impl Pending {
     pub fn check_name(&self, view: &View, name: &str, outgoing: Option<&str>) -> Result<()> {
         let name = name.trim_start_matches('/');
         let slashed = format!("/{name}");
-        let holders = view.validated().filter_map(|n| n.inventory.names.get(&slashed));
-        let holder = holders.into_iter().find(|id| outgoing != Some(id));
+        let mut holders = lookup::holder_of_name(view, name).map(|c| c.id.as_str());
+        let holder = holders.find(|id| outgoing != Some(*id));
         let reserved = || self.reserved.values().any(|r| r.container.name() == name);
         let renamed = || self.renames.values().any(|held| held == name);
         if name.is_empty() || (holder.is_none() && !reserved() && !renamed()) {
@@ -113,7 +115,6 @@ impl Pending {
 mod tests {
     use super::*;
     use crate::cluster::view::tests::node;
-    use std::sync::Arc;
 
     fn reservation(addr: &str, name: &str) -> Reservation {
         let listed = format!(r#"{{"Id":"","Names":["/{name}"],"Labels":{{"com.docker.swarm.id":"s1"}}}}"#);

@@ -14,6 +14,12 @@ pub struct Standing {
     pub known: bool,
     /// 0 to 100; 0 unless Healthy.
     pub health: i64,
+    /// Whether it can be used now.
+    pub well: bool,
+    /// A number for what its containers are made for, and one for its images: equal for equal ones.
+    pub platform: u64,
+    /// See there.
+    pub images: u64,
     /// CPUs, without overcommit.
     pub cpus: i64,
     /// Memory in bytes, without overcommit.
@@ -22,6 +28,8 @@ pub struct Standing {
     pub used: Resources,
     /// How many there are, running or not.
     pub containers: usize,
+    /// When the newest of them was made, in nanoseconds since the epoch.
+    pub newest: i64,
 }
 
 impl Standing {
@@ -32,10 +40,14 @@ impl Standing {
             key: key(&node.addr),
             known: specs.is_some(),
             health: node.health,
+            well: node.is_healthy(),
+            platform: specs.map_or(0, |s| key(&s.platform.to_string())),
+            images: node.inventory.images_key,
             cpus: specs.map_or(0, |s| s.cpus),
             memory: specs.map_or(0, |s| s.memory),
             used: node.inventory.used,
             containers: node.inventory.containers.len(),
+            newest: node.inventory.newest,
         }
     }
 }

@@ -1,146 +1,278 @@
 //! One immutable picture of the whole cluster.
 //!
-//! A change on one engine makes a new `View` that shares everything else with the old one: the cost is one
-//! pointer for each node, never a copy of containers. It is *not* a place for decisions: those are in
-//! `scheduler`.
+//! A change on one engine makes a new `View` that shares nearly everything with the old one: the cost is some
+//! pointers, never a copy of containers, nor a look at other nodes. It is *not* a place for decisions: those are
+//! in `scheduler`.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::cluster::directory::{Directory, Of, key};
 use crate::cluster::standing::Standing;
 use crate::docker::version::{ApiRange, ApiVersion};
+use crate::engine::containers::Containers;
 use crate::engine::{Container, Node};
+
+/// Nodes that are copied together when one of them changes while others still read the view before.
+const CHUNK: usize = 32;
 
 /// The cluster at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct View {
-    /// All nodes, in natural order of their names (`node-2` before `node-10`), unnamed ones first.
-    nodes: Vec<Arc<Node>>,
-    /// What ranks them, in the same order.
-    standings: Vec<Standing>,
+    /// Every known node with what ranks it, in the order of arrival: its slot. A slot is free once its node has left.
+    slots: Vec<Arc<Vec<Slot>>>,
+    /// The slots of all nodes, in natural order of their names (`node-2` before `node-10`), unnamed ones first.
+    order: Arc<Vec<u32>>,
     /// Engines at addresses where they do not answer and that are elsewhere now, as when DHCP gave a machine another
     /// address: one node then, not two, and its containers are there once. Two that both answer are a cloned disk, and
     /// both count. Nobody else sees these.
-    left: Vec<Arc<Node>>,
+    left: Arc<Vec<u32>>,
+    /// Which slots have what.
+    directory: Directory,
+    /// The newest API version that every validated node accepts.
+    newest: Option<ApiVersion>,
 }
+
+type Slot = Option<(Arc<Node>, Standing)>;
 
 impl View {
     /// A view of these nodes.
     pub fn of(nodes: impl IntoIterator<Item = Arc<Node>>) -> View {
-        View::default().next(nodes.into_iter())
-    }
-
-    /// The next view, of all these nodes. Who has left an address stays gone from there until he answers there again.
-    fn next(&self, nodes: impl Iterator<Item = Arc<Node>>) -> View {
-        let all: Vec<_> = nodes.collect();
-        let left: HashSet<&str> = self.left.iter().map(|n| n.addr.as_str()).collect();
-        let had_left = |n: &Arc<Node>| left.contains(n.addr.as_str());
-        let well: HashSet<&str> = all.iter().filter(|n| n.is_healthy()).map(|n| n.id()).collect();
-        let settled: HashSet<&str> =
-            all.iter().filter(|n| n.is_healthy() || !had_left(n)).map(|n| n.id()).collect();
-        let moved = |n: &Arc<Node>| {
-            let elsewhere = if had_left(n) { &settled } else { &well };
-            !n.is_healthy() && !n.id().is_empty() && elsewhere.contains(n.id())
-        };
-        let (left, mut nodes): (Vec<_>, Vec<_>) = all.iter().cloned().partition(moved);
-        nodes.sort_by(|a, b| order(a, b));
-        let standings = nodes.iter().map(|n| Standing::of(n)).collect();
-        View { nodes, standings, left }
+        let mut view = View::default();
+        nodes.into_iter().for_each(|node| view.put(node));
+        view
     }
 
     /// The next view: each node changed.
     #[must_use]
     pub fn each(&self, change: impl Fn(Arc<Node>) -> Arc<Node>) -> View {
-        self.next(self.known().map(|n| change(Arc::clone(n))))
+        let changed: Vec<_> = self.known().map(|n| change(Arc::clone(n))).collect();
+        let mut view = self.clone();
+        changed.into_iter().for_each(|node| view.put(node));
+        view
     }
 
     /// The next view: with this node in the place of the one at the same address.
     #[must_use]
     pub fn with(&self, node: Arc<Node>) -> View {
-        let same = |n: &Arc<Node>| n.id() == node.id() && n.addr != node.addr && !node.id().is_empty();
-        let returns = self.left.iter().any(|n| n.addr == node.addr);
-        // Rare: an engine that is known at another address, too. Who moved is then found anew.
-        if returns || self.known().any(same) {
-            let others = self.known().filter(|n| n.addr != node.addr).cloned();
-            return self.next(others.chain([Arc::clone(&node)]));
-        }
-        let View { mut nodes, mut standings, left } = self.clone();
-        let standing = Standing::of(&node);
-        if let Some(i) = nodes.iter().position(|n| n.addr == node.addr) {
-            if order(&nodes[i], &node) == Ordering::Equal {
-                (nodes[i], standings[i]) = (node, standing);
-                return View { nodes, standings, left };
-            }
-            nodes.remove(i);
-            standings.remove(i);
-        }
-        let at = nodes.partition_point(|n| order(n, &node) == Ordering::Less);
-        nodes.insert(at, node);
-        standings.insert(at, standing);
-        View { nodes, standings, left }
+        let mut view = self.clone();
+        view.put(node);
+        view
     }
 
     /// The next view: without the node at this address.
     #[must_use]
     pub fn without(&self, addr: &str) -> View {
-        self.next(self.known().filter(|n| n.addr != addr).cloned())
+        let mut view = self.clone();
+        view.take(addr);
+        view
+    }
+
+    /// Puts a node in the place of the one at the same address. Copies nothing if nobody holds what was before.
+    pub fn put(&mut self, node: Arc<Node>) {
+        let standing = Standing::of(&node);
+        let place = self.place_of(&node.addr).unwrap_or_else(|| self.new_place(&node.addr));
+        let before = self.slot(place).map(|(n, _)| Arc::clone(n));
+        let was_api = before.as_ref().and_then(|n| n.specs.as_ref()).map(|s| s.api.max);
+        let is_api = node.specs.as_ref().map(|s| s.api.max);
+        let (old_id, new_id) = (before.as_ref().map_or("", |n| n.id()).to_string(), node.id().to_string());
+        let none = Containers::default();
+        let old = before.as_ref().map_or(&none, |n| &n.inventory.containers);
+        self.directory.exchange(old, &node.inventory.containers, place);
+        if old_id != new_id {
+            self.directory.remove(key(Of::Engine, &old_id), place);
+            if !new_id.is_empty() {
+                self.directory.add(key(Of::Engine, &new_id), place);
+            }
+        }
+        let moved = before.as_ref().is_none_or(|b| order(b, &node) != Ordering::Equal);
+        let well = before.as_ref().is_some_and(|b| b.is_healthy()) == node.is_healthy();
+        *self.slot_mut(place) = Some((node, standing));
+        if moved {
+            self.arrange(place, before.as_deref());
+        }
+        match (was_api, is_api) {
+            (None, api) => self.newest = self.newest.into_iter().chain(api).min(),
+            (was, is) if was == is => {}
+            _ => self.newest = self.newest_api(),
+        }
+        // An engine may be known at another address, too. Who moved is then found anew.
+        if old_id != new_id || !well || self.left.contains(&place) {
+            self.find_movers(&old_id);
+            self.find_movers(&new_id);
+        }
+    }
+
+    /// Takes the node at an address out.
+    pub fn take(&mut self, addr: &str) {
+        let Some(place) = self.place_of(addr) else { return };
+        let Some((node, _)) = self.slot_mut(place).take() else { return };
+        self.directory.exchange(&node.inventory.containers, &Containers::default(), place);
+        self.directory.remove(key(Of::Address, addr), place);
+        self.directory.remove(key(Of::Engine, node.id()), place);
+        Arc::make_mut(&mut self.order).retain(|p| *p != place);
+        Arc::make_mut(&mut self.left).retain(|p| *p != place);
+        self.newest = self.newest_api();
+        self.find_movers(node.id());
+    }
+
+    /// Of the engines with this ID: who has left an address stays gone from there until he answers there again.
+    fn find_movers(&mut self, id: &str) {
+        let twins: Vec<u32> =
+            self.places_of(Of::Engine, id).filter(|p| self.node_in(*p).id() == id).collect();
+        if id.is_empty() || (twins.len() < 2 && self.left.is_empty()) {
+            return;
+        }
+        let had_left = |p: &u32| self.left.contains(p);
+        let is_well = |p: &u32| self.node_in(*p).is_healthy();
+        let well = twins.iter().any(is_well);
+        let settled = twins.iter().any(|p| is_well(p) || !had_left(p));
+        let gone = |p: &u32| !is_well(p) && if had_left(p) { settled } else { well };
+        let changed: Vec<_> =
+            twins.iter().filter(|p| gone(p) != had_left(p)).map(|p| (*p, gone(p))).collect();
+        for (place, gone) in &changed {
+            Arc::make_mut(&mut self.left).retain(|p| p != place);
+            if *gone {
+                Arc::make_mut(&mut self.left).push(*place);
+                Arc::make_mut(&mut self.order).retain(|p| p != place);
+            } else {
+                self.arrange(*place, None);
+            }
+        }
+        if !changed.is_empty() {
+            self.newest = self.newest_api();
+        }
+    }
+
+    /// Puts a place where it belongs in the order; `before` is who was there.
+    fn arrange(&mut self, place: u32, before: Option<&Node>) {
+        if self.left.contains(&place) {
+            return;
+        }
+        let mut order_of_places = std::mem::take(&mut self.order);
+        let places = Arc::make_mut(&mut order_of_places);
+        if before.is_some() {
+            places.retain(|p| *p != place);
+        }
+        let node = self.node_in(place);
+        let at = places.partition_point(|p| order(self.node_in(*p), node) == Ordering::Less);
+        places.insert(at, place);
+        self.order = order_of_places;
+    }
+
+    fn newest_api(&self) -> Option<ApiVersion> {
+        self.validated().filter_map(|n| n.specs.as_ref()).map(|s| s.api.max).min()
+    }
+
+    fn slot(&self, place: u32) -> Option<&(Arc<Node>, Standing)> {
+        self.slots.get(place as usize / CHUNK)?.get(place as usize % CHUNK)?.as_ref()
+    }
+
+    fn slot_mut(&mut self, place: u32) -> &mut Slot {
+        &mut Arc::make_mut(&mut self.slots[place as usize / CHUNK])[place as usize % CHUNK]
+    }
+
+    /// The node in a place that is taken.
+    fn node_in(&self, place: u32) -> &Arc<Node> {
+        match self.slot(place) {
+            Some((node, _)) => node,
+            None => unreachable!("place {place} is free"),
+        }
+    }
+
+    fn place_of(&self, addr: &str) -> Option<u32> {
+        self.places_of(Of::Address, addr).find(|p| self.slot(*p).is_some_and(|(n, _)| n.addr == addr))
+    }
+
+    fn places_of(&self, kind: Of, text: &str) -> impl Iterator<Item = u32> + '_ {
+        self.directory.places(key(kind, text))
+    }
+
+    fn new_place(&mut self, addr: &str) -> u32 {
+        let taken = self.order.len() + self.left.len();
+        let all = self.slots.len() * CHUNK;
+        // There is a free one only after somebody has left.
+        let free = (taken..all).chain(0..taken).find(|p| self.slot(*p as u32).is_none());
+        let place = free.unwrap_or_else(|| {
+            self.slots.push(Arc::new(vec![None; CHUNK]));
+            all
+        }) as u32;
+        self.directory.add(key(Of::Address, addr), place);
+        place
     }
 
     /// All nodes, with those that are left out because they moved.
     fn known(&self) -> impl Iterator<Item = &Arc<Node>> {
-        self.nodes.iter().chain(&self.left)
+        self.order.iter().chain(self.left.iter()).map(|p| self.node_in(*p))
+    }
+
+    /// The nodes that may have a container of this key; look at them.
+    pub fn with_key(&self, key: u64) -> impl Iterator<Item = &Arc<Node>> {
+        let places = self.directory.places(key).filter(|p| self.left.is_empty() || !self.left.contains(p));
+        places.map(|p| self.node_in(p))
     }
 
     /// All nodes, also those of which nothing is known yet.
-    pub fn nodes(&self) -> &[Arc<Node>] {
-        &self.nodes
+    pub fn nodes(&self) -> impl DoubleEndedIterator<Item = &Arc<Node>> + ExactSizeIterator + Clone {
+        self.order.iter().map(|p| self.node_in(*p))
     }
 
-    /// What ranks the nodes, in the order of `nodes`.
-    pub fn standings(&self) -> &[Standing] {
-        &self.standings
+    /// The node at a position in `nodes`, with what ranks it.
+    pub fn ranked(&self, position: usize) -> Option<(&Arc<Node>, &Standing)> {
+        self.slot(*self.order.get(position)?).map(|(node, standing)| (node, standing))
     }
 
     /// The nodes that were validated once.
     pub fn validated(&self) -> impl Iterator<Item = &Arc<Node>> {
-        self.nodes.iter().filter(|n| n.specs.is_some())
+        self.nodes().filter(|n| n.specs.is_some())
     }
 
     /// The nodes that can be used now.
     pub fn healthy(&self) -> impl Iterator<Item = &Arc<Node>> {
-        self.nodes.iter().filter(|n| n.is_healthy())
+        self.nodes().filter(|n| n.is_healthy())
+    }
+
+    /// Of the nodes that can be used now, one for each different value of this.
+    pub fn different(&self, value: impl Fn(&Standing) -> u64) -> impl Iterator<Item = &Arc<Node>> {
+        let mut seen = HashSet::new();
+        let ranked = (0..self.order.len()).filter_map(|position| self.ranked(position));
+        ranked.filter(move |(_, s)| s.well && seen.insert(value(s))).map(|(node, _)| node)
     }
 
     /// The node at an address.
     pub fn at(&self, addr: &str) -> Option<&Arc<Node>> {
-        self.nodes.iter().find(|n| n.addr == addr)
+        let place = self.place_of(addr).filter(|p| self.left.is_empty() || !self.left.contains(p))?;
+        Some(self.node_in(place))
     }
 
     /// The nodes that a user means by this name or engine ID. More than one if machines share a host name.
     pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Arc<Node>> + 'a {
-        self.validated().filter(move |n| n.name() == name || n.id() == name)
+        let by_name = self.places(name);
+        let by_id = self.with_key(key(Of::Engine, name)).filter(move |n| n.id() == name && n.name() != name);
+        let by_name = by_name.filter_map(|position| self.ranked(position)).map(|(node, _)| node);
+        by_name.chain(by_id).filter(|n| n.specs.is_some())
     }
 
     /// Where the nodes of this name stand in `nodes`. Costs a few comparisons.
     pub fn places(&self, name: &str) -> Range<usize> {
-        let before = self.nodes.partition_point(|n| natural(n.name(), name) == Ordering::Less);
-        let same = self.nodes[before..].iter().take_while(|n| n.name() == name).count();
+        let before = self.order.partition_point(|p| natural(self.node_in(*p).name(), name) == Ordering::Less);
+        let same = self.order[before..].iter().take_while(|p| self.node_in(**p).name() == name).count();
         before..before + same
     }
 
     /// Every container with its node.
     pub fn containers(&self) -> impl Iterator<Item = (&Arc<Node>, &Arc<Container>)> {
-        self.nodes.iter().flat_map(|n| n.inventory.containers.values().map(move |c| (n, c)))
+        self.nodes().flat_map(|n| n.inventory.containers.values().map(move |c| (n, c)))
     }
 
     /// The API versions that we announce: up to the newest that every validated node accepts, so that nothing is
     /// asked of a node that it does not know; down to our own oldest, since calls older than a node's oldest are
     /// translated. Nodes that blink keep counting, so that the range is steady.
     pub fn api_range(&self) -> ApiRange {
-        let newest = self.validated().filter_map(|n| n.specs.as_ref()).map(|s| s.api.max);
-        ApiRange { max: newest.fold(ApiRange::OURS.max, ApiVersion::min), ..ApiRange::OURS }
+        let ours = ApiRange::OURS;
+        ApiRange { max: self.newest.map_or(ours.max, |newest| newest.min(ours.max)), ..ours }
     }
 }
 
@@ -175,120 +307,5 @@ fn digits(text: &[u8]) -> usize {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::docker::json::Object;
-    use crate::docker::types::{Info, Inspected, Version};
-    use crate::engine::container::Place;
-    use crate::engine::inventory::Ledger;
-    use crate::engine::machine::State;
-    use crate::engine::specs::Specs;
-    use proptest::prelude::*;
-
-    /// A healthy node with containers given as list entries.
-    pub(crate) fn node(addr: &str, name: &str, entries: &[&str]) -> Node {
-        let info = Info {
-            id: format!("ID-{addr}"),
-            name: name.into(),
-            cpus: 4,
-            mem_total: 1 << 30,
-            architecture: "x86_64".into(),
-            ..Info::default()
-        };
-        let version = Version {
-            version: "28".into(),
-            api_version: "1.51".into(),
-            min_api_version: "1.24".into(),
-            ..Version::default()
-        };
-        let mut ledger = Ledger::default();
-        for entry in entries {
-            let listed = Object::parse(entry.as_bytes()).unwrap();
-            let c = Container::build(&listed, &Inspected::default(), &Place::default()).unwrap();
-            let asked = ledger.ask();
-            ledger.learn(asked, &c.id.clone(), Some(Arc::new(c)));
-        }
-        Node {
-            state: State::Healthy,
-            health: 100,
-            specs: Some(Arc::new(Specs::read(addr, &info, &version, 0).unwrap())),
-            inventory: Arc::new(ledger.publish(4)),
-            ..Node::unknown(addr.into(), 0)
-        }
-    }
-
-    #[test]
-    fn nodes_stay_in_natural_order_as_they_come_and_change() {
-        let mut view = View::default();
-        for (addr, name) in [("a:1", "node-10"), ("b:1", "node-2"), ("c:1", "node-1")] {
-            view = view.with(Arc::new(Node::unknown(addr.into(), 0)));
-            view = view.with(Arc::new(node(addr, name, &[])));
-        }
-        let names = |v: &View| v.nodes().iter().map(|n| n.name().to_string()).collect::<Vec<_>>();
-        assert_eq!(names(&view), ["node-1", "node-2", "node-10"]);
-        assert_eq!(names(&view.without("b:1")), ["node-1", "node-10"]);
-        assert_eq!(view.named("node-2").count(), 1);
-        assert_eq!((view.places("node-2"), view.places("node-3").len()), (1..2, 0));
-        assert_eq!(view.named("ID-b:1").count(), 1);
-    }
-
-    #[test]
-    fn the_announced_range_ends_where_the_oldest_node_does() {
-        let with = |addr: &str, min, max| {
-            let mut node = node(addr, addr, &[]);
-            let mut specs = Specs::clone(node.specs.as_ref().unwrap());
-            specs.api = ApiRange { min: ApiVersion::new(1, min), max: ApiVersion::new(1, max) };
-            node.specs = Some(Arc::new(specs));
-            node.state = State::Unhealthy;
-            Arc::new(node)
-        };
-        let range = |nodes: &[&Arc<Node>]| {
-            let range = View::of(nodes.iter().map(|n| Arc::clone(n))).api_range();
-            (range.min.minor, range.max.minor)
-        };
-        let (old, new) = (with("a:1", 12, 41), with("b:1", 44, 52));
-        assert_eq!(range(&[]), (24, 51));
-        assert_eq!(range(&[&new]), (24, 51));
-        assert_eq!(range(&[&old]), (24, 41));
-        assert_eq!(range(&[&old, &new]), (24, 41));
-    }
-
-    #[test]
-    fn an_engine_that_moved_is_one_node() {
-        let at = |addr: &str, id: &str, state| {
-            let mut node = node(addr, "pi1", &[]);
-            let mut specs = Specs::clone(node.specs.as_ref().unwrap());
-            specs.id = id.into();
-            (node.specs, node.state) = (Some(Arc::new(specs)), state);
-            Arc::new(node)
-        };
-        let addresses = |v: &View| v.nodes().iter().map(|n| n.addr.clone()).collect::<Vec<_>>();
-        let view = View::of([at("old:1", "X", State::Healthy)]);
-        let both = view.with(at("new:1", "X", State::Healthy));
-        assert_eq!(addresses(&both), ["new:1", "old:1"], "both answer: a cloned disk");
-        let moved = both.with(at("old:1", "X", State::Unhealthy));
-        assert_eq!((addresses(&moved), moved.standings().len()), (vec!["new:1".to_string()], 1));
-        assert!(moved.at("old:1").is_none());
-        let again = moved.with(at("old:1", "X", State::Unhealthy)).with(at("b:1", "Y", State::Unhealthy));
-        assert_eq!(addresses(&again), ["b:1", "new:1"], "one that is merely down stays");
-        assert_eq!(
-            addresses(&again.with(at("new:1", "X", State::Unhealthy))),
-            ["b:1", "new:1"],
-            "nor is it back then"
-        );
-        assert_eq!(addresses(&again.with(at("old:1", "X", State::Healthy))), ["b:1", "new:1", "old:1"]);
-        assert_eq!(addresses(&again.without("new:1")), ["b:1", "old:1"], "nothing is lost");
-        assert_eq!(again.each(|n| n).known().count(), 3);
-    }
-
-    proptest! {
-        #[test]
-        fn natural_order_is_total(a in "[a-z0-9]{0,8}", b in "[a-z0-9]{0,8}", c in "[a-z0-9]{0,8}") {
-            prop_assert_eq!(natural(&a, &b), natural(&b, &a).reverse());
-            prop_assert_eq!(natural(&a, &b) == Ordering::Equal, a == b);
-            let mut sorted = [a, b, c];
-            sorted.sort_by(|x, y| natural(x, y));
-            prop_assert!(natural(&sorted[0], &sorted[2]) != Ordering::Greater);
-        }
-    }
-}
+#[path = "view_tests.rs"]
+pub(crate) mod tests;

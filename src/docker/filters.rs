@@ -141,9 +141,14 @@ impl Filters {
 
     /// Every `k` or `k=v` given is among the labels.
     pub fn labels(&self, key: &str, labels: &Labels) -> bool {
+        self.labelled(key, |k| labels.get(k).map(String::as_str))
+    }
+
+    /// The same for labels that are looked up in some other way.
+    pub fn labelled<'a>(&self, key: &str, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         self.values(key).iter().all(|wanted| match wanted.split_once('=') {
-            Some((k, v)) => labels.get(k).is_some_and(|have| have == v),
-            None => labels.contains_key(wanted),
+            Some((k, v)) => label(k) == Some(v),
+            None => label(wanted).is_some(),
         })
     }
 

@@ -34,7 +34,9 @@ pub const FRONT_SAYS: &str = "x-swarmd-front";
 /// Deadline of a small call to an engine: connect, head and body together.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
 /// Largest answer that we read whole. A list of 10,000 containers is below 20 MiB.
-const LARGEST_ANSWER: usize = 256 << 20;
+const LARGEST_ANSWER: usize = 64 << 20;
+/// Largest answer of those that are small: pings, versions.
+const SMALL_ANSWER: usize = 1 << 20;
 /// Idle connections kept for each engine: a burst of parallel calls reuses them.
 const IDLE_CONNECTIONS: usize = 16;
 /// Connections that are tried for one call at most. Not left to the pool: it would not ask the fence again.
@@ -145,6 +147,11 @@ impl Client {
         }
     }
 
+    /// A question whose answer is small, at most 1 MiB: one that floods us is cut off early.
+    pub async fn ask(&self, path: &str, deadline: Duration) -> Result<(StatusCode, Bytes)> {
+        self.exchange_up_to(SMALL_ANSWER, request(Method::GET, path, empty())?, deadline).await
+    }
+
     /// A call without body whose whole answer must arrive within `deadline`.
     pub async fn call(&self, method: Method, path: &str, deadline: Duration) -> Result<(StatusCode, Bytes)> {
         self.exchange(request(method, path, empty())?, deadline).await
@@ -152,10 +159,20 @@ impl Client {
 
     /// Sends a request and reads the whole answer, all within `deadline`.
     pub async fn exchange(&self, request: Request<Body>, deadline: Duration) -> Result<(StatusCode, Bytes)> {
+        self.exchange_up_to(LARGEST_ANSWER, request, deadline).await
+    }
+
+    /// The same for an answer that is never larger than `largest` bytes.
+    async fn exchange_up_to(
+        &self,
+        largest: usize,
+        request: Request<Body>,
+        deadline: Duration,
+    ) -> Result<(StatusCode, Bytes)> {
         let exchange = async {
             let response = self.send(request).await?;
             let status = response.status();
-            Ok((status, read_whole(boxed(response.into_body())).await?))
+            Ok((status, read_up_to(largest, boxed(response.into_body())).await?))
         };
         match tokio::time::timeout(deadline, exchange).await {
             Ok(answer) => answer,
@@ -275,12 +292,16 @@ fn leads_elsewhere(path: &str) -> bool {
 }
 
 /// Reads a body whole, up to a bound that no honest answer reaches.
-pub async fn read_whole(mut body: Body) -> Result<Bytes> {
+pub async fn read_whole(body: Body) -> Result<Bytes> {
+    read_up_to(LARGEST_ANSWER, body).await
+}
+
+async fn read_up_to(largest: usize, mut body: Body) -> Result<Bytes> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|e| Error::engine(Kind::Broken, format!("the answer broke off: {e}")))?;
         whole.extend_from_slice(frame.data_ref().map_or(&[], |d| d.as_ref()));
-        if whole.len() > LARGEST_ANSWER {
+        if whole.len() > largest {
             return Err(Error::engine(Kind::Protocol, "the answer is endless"));
         }
     }

@@ -11,5 +11,6 @@ pub mod json;
 pub mod lent;
 pub mod platform;
 pub mod reference;
+pub mod tags;
 pub mod types;
 pub mod version;

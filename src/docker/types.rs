@@ -190,7 +190,7 @@ pub struct InspectedConfig {
 }
 
 /// The host configuration, as far as scheduling needs it; the same in create requests and inspect answers.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 #[allow(missing_docs)]
 pub struct HostConfig {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::docker::json::Object;
+use crate::docker::tags::Tags;
 use crate::docker::types::{HostConfig, Inspected, Labels, ListedContainer, Mount, Port};
 use crate::engine::status::Life;
 
@@ -19,7 +20,7 @@ pub const REPLACES: &str = "com.docker.swarm.replaces";
 pub const RESCHEDULE: &str = "com.docker.swarm.reschedule-policies";
 
 /// A container. Immutable: every change makes a new one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Container {
     /// Full ID. Empty while the container is only reserved.
     pub id: String,
@@ -32,23 +33,27 @@ pub struct Container {
     /// Creation time in nanoseconds since the epoch, by the engine's clock.
     pub created: i64,
     /// Labels.
-    pub labels: Labels,
+    pub labels: Tags,
     /// Published and exposed ports as the engine reports them.
     pub ports: Vec<Port>,
     /// Mount points.
     pub mounts: Vec<Mount>,
     /// Attached networks: name and ID.
-    pub networks: Vec<(String, String)>,
+    pub networks: Arc<[(String, String)]>,
     /// Running or not, since when, how it ended.
     pub life: Life,
     /// What it asked of its host.
-    pub host: HostConfig,
+    pub host: Arc<HostConfig>,
     /// Exposed ports (`80/tcp`).
     pub exposed: Vec<String>,
     /// The list entry of the engine, split for quick sending.
     pub entry: Entry,
     /// The whole inspect answer, of those that are to move when their node fails.
     pub whole: Option<Arc<Object>>,
+    /// Something happened since its list entry was read: lists read it again first.
+    pub stale: bool,
+    /// Its inspect answer was not read yet: what it asks of its host is not known, and times only roughly.
+    pub rough: bool,
 }
 
 /// A list entry around its one field that changes by itself: the `Status` text.
@@ -65,6 +70,8 @@ pub struct Place {
     pub prefix: Option<String>,
     /// Takes the place of `0.0.0.0` and `::` in ports; `None` leaves them.
     pub ip: Option<IpAddr>,
+    /// The engine's clock, in nanoseconds since the epoch.
+    pub now: i64,
     /// The node's copies of networks: their IDs, with the IDs that users know them by.
     pub copies: HashMap<String, String>,
 }
@@ -89,25 +96,91 @@ impl Container {
             image: fields.image,
             image_id: fields.image_id,
             created: created.unwrap_or(fields.created.saturating_mul(1_000_000_000)),
-            labels: fields.labels,
+            labels: fields.labels.into(),
             ports: fields.ports,
             mounts: fields.mounts,
             networks: networks
                 .map(|(n, a)| (n.clone(), place.known_network(&a.network_id).to_string()))
                 .collect(),
             life: Life::read(&inspected.state),
-            host: inspected.host_config.clone(),
+            host: Arc::new(inspected.host_config.clone()),
             exposed: inspected.config.exposed_ports.keys().cloned().collect(),
             whole: inspected.whole.clone(),
+            stale: false,
+            rough: false,
         })
+    }
+
+    /// Builds a container from its list entry alone.
+    pub fn sketch(listed: &Object, place: &Place) -> Option<Container> {
+        let fields: ListedContainer = serde_json::from_str(&listed.to_json()).ok()?;
+        let life = Life::guess(&fields.state, &fields.status, place.now);
+        let container = Container::build(listed, &Inspected::default(), place)?;
+        Some(Container { life, rough: true, ..container })
     }
 
     /// The same container with a newer list entry.
     #[must_use]
     pub fn relisted(&self, listed: &Object, place: &Place) -> Container {
-        let fields: ListedContainer = serde_json::from_str(&listed.to_json()).unwrap_or_default();
-        let entry = Entry::build(listed, place);
-        Container { entry, image: fields.image, ..self.clone() }
+        let Some(listed) = Container::sketch(listed, place) else { return self.clone() };
+        let same = self.life.word() == listed.life.word();
+        // What events and the inspect answer told is more exact, as long as it is the same stretch of life.
+        let life = match same {
+            true => Life { health: listed.life.health.clone(), ..self.life.clone() },
+            false => listed.life,
+        };
+        Container {
+            life,
+            created: if self.created == 0 || self.rough { listed.created } else { self.created },
+            host: Arc::clone(&self.host),
+            exposed: self.exposed.clone(),
+            whole: self.whole.clone(),
+            stale: false,
+            rough: self.rough || !same,
+            ..listed
+        }
+    }
+
+    /// The same container with a newer inspect answer.
+    #[must_use]
+    pub fn inspected(&self, inspected: &Inspected) -> Container {
+        let created = crate::clock::parse_rfc3339_nanos(&inspected.created);
+        Container {
+            created: created.unwrap_or(self.created),
+            life: Life::read(&inspected.state),
+            host: Arc::new(inspected.host_config.clone()),
+            exposed: inspected.config.exposed_ports.keys().cloned().collect(),
+            whole: inspected.whole.clone(),
+            rough: false,
+            ..self.clone()
+        }
+    }
+
+    /// The same container with a list entry made from what is known of it, if it has none: it was made a moment ago,
+    /// and its engine was not asked since.
+    #[must_use]
+    pub fn with_entry(self, place: &Place) -> Container {
+        if !self.entry.is_empty() {
+            return self;
+        }
+        let entry = serde_json::json!({
+            "Id": self.id, "Names": self.names, "Image": self.image, "ImageID": self.image_id, "Command": "",
+            "Created": self.created / 1_000_000_000, "Ports": [], "Labels": self.labels.to_labels(),
+            "State": self.life.word(), "Status": "", "HostConfig": { "NetworkMode": self.host.network_mode },
+            "NetworkSettings": { "Networks": {} }, "Mounts": [],
+        });
+        let entry = Object::parse(entry.to_string().as_bytes()).unwrap_or_default();
+        Container { entry: Entry::build(&entry, place), ..self }
+    }
+
+    /// Shares with another container what both have alike: neighbours often do.
+    pub fn share(&mut self, other: &Container) {
+        if self.host == other.host {
+            self.host = Arc::clone(&other.host);
+        }
+        if self.networks == other.networks {
+            self.networks = Arc::clone(&other.networks);
+        }
     }
 
     /// The name that people use: the one without a further `/`, without its leading one.
@@ -119,7 +192,7 @@ impl Container {
 
     /// The cluster-wide ID, if this container has one.
     pub fn swarm_id(&self) -> Option<&str> {
-        self.labels.get(SWARM_ID).map(String::as_str).filter(|id| !id.is_empty())
+        self.labels.get(SWARM_ID).filter(|id| !id.is_empty())
     }
 }
 
@@ -143,11 +216,21 @@ impl Entry {
         }
     }
 
+    /// Whether there is none yet.
+    pub fn is_empty(&self) -> bool {
+        self.before.is_empty()
+    }
+
     /// Appends the entry with this status to a list under construction.
     pub fn write(&self, status: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(self.before.as_bytes());
         // Status texts come from a fixed vocabulary, yet they are escaped like any other text.
-        out.extend_from_slice(serde_json::to_string(status).unwrap_or_default().as_bytes());
+        match status.bytes().all(|b| (b' '..0x7f).contains(&b) && !matches!(b, b'"' | b'\\')) {
+            true => {
+                [b"\"", status.as_bytes(), b"\""].into_iter().for_each(|part| out.extend_from_slice(part))
+            }
+            false => out.extend_from_slice(serde_json::to_string(status).unwrap_or_default().as_bytes()),
+        }
         out.extend_from_slice(self.after.as_bytes());
     }
 }
@@ -219,6 +302,7 @@ mod tests {
         let place = Place {
             prefix: prefix.map(String::from),
             ip: Some("10.0.0.1".parse().unwrap()),
+            now: 0,
             copies: HashMap::from([("copy".to_string(), "first".to_string())]),
         };
         Container::build(&listed, &Inspected::default(), &place).unwrap()

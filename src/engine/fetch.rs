@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt, stream};
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 use serde_json::value::RawValue;
 
 use crate::clock;
@@ -24,6 +24,8 @@ use crate::error::{Error, Kind, Result};
 pub const PING_DEADLINE: Duration = Duration::from_secs(3);
 /// Deadline of a list: an engine with thousands of containers on an SD card takes its time.
 const LIST_DEADLINE: Duration = Duration::from_secs(30);
+/// Most IDs that go into one question: beyond that it is for all containers.
+const MOST_IDS: usize = 100;
 /// Inspects under way at once while an engine is read for the first time.
 const PARALLEL_INSPECTS: usize = 4;
 
@@ -44,7 +46,7 @@ impl Asker {
 
     /// One ping.
     pub async fn ping(&self) -> Result<()> {
-        let (status, body) = self.client.call(Method::GET, "/_ping", PING_DEADLINE).await?;
+        let (status, body) = self.client.ask("/_ping", PING_DEADLINE).await?;
         match status {
             StatusCode::OK => Ok(()),
             _ => Err(self.not_docker("/_ping", answered(status, &body))),
@@ -96,7 +98,19 @@ impl Asker {
         })
     }
 
-    /// Builds all listed containers. One whose inspect fails is kept with what its list entry says: one stuck
+    /// The list entries of some containers. What is not in the answer is gone.
+    pub async fn entries(&self, ids: &[String]) -> Result<Vec<Object>> {
+        let mut filter = Filters::default();
+        ids.iter().for_each(|id| filter.add("id", id));
+        let filter: String = form_urlencoded::byte_serialize(filter.to_json().as_bytes()).collect();
+        match ids.len() {
+            0 => Ok(Vec::new()),
+            1..=MOST_IDS => self.list(&format!("/containers/json?all=1&filters={filter}")).await,
+            _ => self.containers().await,
+        }
+    }
+
+    /// Builds listed containers. One whose inspect fails is kept with what its list entry says: one stuck
     /// container must not keep a whole engine out of the cluster.
     pub async fn complete(&self, entries: Vec<Object>, place: &Place) -> Vec<Container> {
         // Boxed: the compiler cannot see that the borrowing futures are `Send`.
@@ -118,7 +132,8 @@ impl Asker {
         Container::build(&entry, &inspected, place)
     }
 
-    async fn inspect(&self, id: &str) -> Result<Option<Inspected>> {
+    /// The inspect answer of one container, or `None` if it is gone.
+    pub async fn inspect(&self, id: &str) -> Result<Option<Inspected>> {
         let path = format!("{}/containers/{id}/json", self.prefix);
         let answer: Box<RawValue> = match self.client.get_json(&path, CALL_DEADLINE).await {
             Ok(answer) => answer,
@@ -185,7 +200,7 @@ fn fields<T: serde::de::DeserializeOwned>(entry: &Object) -> Option<T> {
 }
 
 /// What an inspect answer would say, guessed from the list entry.
-fn from_entry(entry: &Object) -> Inspected {
+pub fn from_entry(entry: &Object) -> Inspected {
     let mut inspected = Inspected::default();
     let state = entry.get::<String>("State").unwrap_or_default();
     inspected.state.running = matches!(state.as_str(), "running" | "paused" | "restarting");

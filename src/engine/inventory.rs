@@ -5,13 +5,15 @@
 //! after the removal is known. Every question therefore carries the number of its asking, and an answer never
 //! undoes what a later question learned.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::docker::json::Object;
 use crate::docker::reference;
 use crate::docker::types::{ListedImage, ListedNetwork, ListedVolume};
 use crate::engine::container::Container;
+use crate::engine::containers::Containers;
 use crate::engine::resources::Resources;
 
 /// A network on an engine, with its list entry.
@@ -57,18 +59,24 @@ pub struct Image {
 /// Everything on one engine. Immutable.
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
-    /// Containers by full ID: ordered, so that an ID prefix is a range.
-    pub containers: BTreeMap<String, Arc<Container>>,
-    /// Container IDs by name (with leading `/`).
-    pub names: HashMap<String, String>,
+    /// Containers.
+    pub containers: Containers,
     /// Networks.
     pub networks: Arc<[Network]>,
     /// Volumes.
     pub volumes: Arc<[Volume]>,
     /// Images, intermediate layers included.
     pub images: Arc<[Image]>,
+    /// A number for all images and what they are called: equal for equal ones, and hardly ever for others.
+    pub images_key: u64,
     /// What the containers reserve, together.
     pub used: Resources,
+    /// All their names, one on each line: what is in none of them is found out at a glance.
+    pub names: Box<str>,
+    /// When the newest of them was made, in nanoseconds since the epoch; 0 if there is none.
+    pub newest: i64,
+    /// How many of them are known roughly: what those reserve is not in that.
+    pub rough: usize,
     /// Containers that are here and do not count: others have taken their place. See `cluster::moves`.
     pub hidden: Vec<Arc<Container>>,
     /// Containers that are here and do not count yet: they are about to take others' places.
@@ -104,17 +112,19 @@ impl Inventory {
             networks: Arc::clone(&self.networks),
             volumes: Arc::clone(&self.volumes),
             images: Arc::clone(&self.images),
+            images_key: self.images_key,
             ..Inventory::of(counting, cpus)
         }
     }
 
     /// These containers and nothing else. `cpus` are the engine's.
     pub fn of(containers: impl IntoIterator<Item = Arc<Container>>, cpus: i64) -> Inventory {
-        let containers: BTreeMap<_, _> = containers.into_iter().map(|c| (c.id.clone(), c)).collect();
-        let names =
-            containers.values().flat_map(|c| c.names.iter().map(|n| (n.clone(), c.id.clone()))).collect();
+        let containers = Containers::of(containers);
         let used = containers.values().map(|c| Resources::held(c, cpus)).sum();
-        Inventory { containers, names, used, ..Inventory::default() }
+        let rough = containers.values().filter(|c| c.rough).count();
+        let names: Vec<&str> = containers.values().flat_map(|c| &c.names).map(String::as_str).collect();
+        let (names, newest) = (names.join("\n").into(), containers.values().map(|c| c.created).max());
+        Inventory { containers, used, rough, names, newest: newest.unwrap_or(0), ..Inventory::default() }
     }
 }
 
@@ -125,12 +135,14 @@ pub type Asked = u64;
 #[derive(Debug, Default)]
 pub struct Ledger {
     clock: Asked,
-    containers: BTreeMap<String, (Asked, Arc<Container>)>,
+    /// In the order of their IDs, each with the number of the question that told of it.
+    containers: Vec<(Asked, Arc<Container>)>,
     /// When containers were last known to be gone.
     gone: HashMap<String, Asked>,
     networks: Arc<[Network]>,
     volumes: Arc<[Volume]>,
     images: Arc<[Image]>,
+    images_key: u64,
 }
 
 impl Ledger {
@@ -146,12 +158,22 @@ impl Ledger {
             return;
         }
         match container {
-            Some(container) => {
+            Some(mut container) => {
                 self.gone.remove(id);
-                self.containers.insert(id.to_string(), (asked, container));
+                let at = self.position(id);
+                let neighbour = self.containers.get(at.unwrap_or_else(|at| at).saturating_sub(1));
+                if let (Some((_, other)), Some(ours)) = (neighbour, Arc::get_mut(&mut container)) {
+                    ours.share(other);
+                }
+                match at {
+                    Ok(at) => self.containers[at] = (asked, container),
+                    Err(at) => self.containers.insert(at, (asked, container)),
+                }
             }
             None => {
-                self.containers.remove(id);
+                if let Ok(at) = self.position(id) {
+                    self.containers.remove(at);
+                }
                 self.gone.insert(id.to_string(), asked);
             }
         }
@@ -159,13 +181,22 @@ impl Ledger {
 
     /// Takes in the IDs of a complete list: what is not in it, and was not learned later, is gone.
     pub fn retain(&mut self, asked: Asked, listed: impl Fn(&str) -> bool) {
-        self.containers.retain(|id, (known, _)| *known > asked || listed(id));
+        self.containers.retain(|(known, c)| *known > asked || listed(&c.id));
         self.gone.retain(|_, known| *known > asked);
     }
 
     /// Whether a container is known.
     pub fn container(&self, id: &str) -> Option<&Arc<Container>> {
-        self.containers.get(id).map(|(_, c)| c)
+        self.position(id).ok().map(|at| &self.containers[at].1)
+    }
+
+    fn position(&self, id: &str) -> std::result::Result<usize, usize> {
+        self.containers.binary_search_by(|(_, c)| c.id.as_str().cmp(id))
+    }
+
+    /// IDs of the containers whose details were not read yet.
+    pub fn rough(&self) -> impl Iterator<Item = String> + '_ {
+        self.containers.iter().filter(|(_, c)| c.rough).map(|(_, c)| c.id.clone())
     }
 
     /// Takes in the networks.
@@ -183,6 +214,7 @@ impl Ledger {
     pub fn images(&mut self, images: Vec<Image>) -> bool {
         let before = meanings(&self.images);
         self.images = images.into();
+        self.images_key = number(&self.images);
         before != meanings(&self.images)
     }
 
@@ -197,17 +229,26 @@ impl Ledger {
             networks: Arc::clone(&self.networks),
             volumes: Arc::clone(&self.volumes),
             images: Arc::clone(&self.images),
-            ..Inventory::of(self.containers.values().map(|(_, c)| Arc::clone(c)), cpus)
+            images_key: self.images_key,
+            ..Inventory::of(self.containers.iter().map(|(_, c)| Arc::clone(c)), cpus)
         }
     }
 
     fn known_since(&self, id: &str) -> Asked {
-        let held = self.containers.get(id).map(|(asked, _)| *asked);
+        let held = self.position(id).ok().map(|at| self.containers[at].0);
         held.into_iter().chain(self.gone.get(id).copied()).max().unwrap_or(0)
     }
 }
 
-fn meanings(images: &[Image]) -> BTreeMap<String, String> {
+fn number(images: &[Image]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for ListedImage { id, repo_tags, repo_digests, created, .. } in images.iter().map(|i| &i.fields) {
+        (id, repo_tags, repo_digests, created).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+fn meanings(images: &[Image]) -> HashMap<String, String> {
     let named =
         |i: &Image| i.fields.repo_tags.iter().map(|t| (t.clone(), i.fields.id.clone())).collect::<Vec<_>>();
     images.iter().flat_map(named).collect()
@@ -231,6 +272,10 @@ mod tests {
         Arc::new(Container::build(&entry, &Inspected::default(), &Place::default()).unwrap())
     }
 
+    fn ids(ledger: &Ledger) -> Vec<String> {
+        ledger.publish(1).containers.values().map(|c| c.id.clone()).collect()
+    }
+
     #[test]
     fn a_late_list_undoes_nothing() {
         let mut ledger = Ledger::default();
@@ -242,7 +287,7 @@ mod tests {
         // The list was asked for first and arrives last: it lacks "new" and still has "old".
         ledger.learn(list, "old", Some(container("old")));
         ledger.retain(list, |id| id == "old");
-        let held: Vec<_> = ledger.publish(1).containers.into_keys().collect();
+        let held = ids(&ledger);
         assert_eq!(held, ["new"]);
     }
 
@@ -254,7 +299,8 @@ mod tests {
         ledger.learn(asked, "b", Some(container("b")));
         let list = ledger.ask();
         ledger.retain(list, |id| id == "b");
-        assert_eq!(ledger.publish(1).names.into_keys().collect::<Vec<_>>(), ["/nb"]);
+        assert_eq!(ids(&ledger), ["b"]);
+        assert!(ledger.publish(1).containers.named("/nb").is_some());
     }
 
     proptest! {
@@ -272,7 +318,7 @@ mod tests {
                 ledger.learn(*n, id, there.then(|| container(id)));
             }
             let expected: Vec<_> = truth.into_iter().filter(|(_, there)| *there).map(|(id, _)| id).collect();
-            prop_assert_eq!(ledger.publish(1).containers.into_keys().collect::<Vec<_>>(), expected);
+            prop_assert_eq!(ids(&ledger), expected);
         }
     }
 }

@@ -5,18 +5,22 @@
 //! cluster adds what the operator says about them (`orders`); nobody else ever changes one.
 
 pub mod container;
+pub mod containers;
 pub mod events;
 pub mod fetch;
 pub mod inventory;
 pub mod machine;
+pub mod news;
 pub mod node;
 pub mod orders;
+mod questions;
 pub mod refresh;
 pub mod resources;
 mod serve;
 pub mod specs;
 pub mod status;
 pub mod task;
+mod tell;
 
 pub use container::Container;
 pub use inventory::Inventory;

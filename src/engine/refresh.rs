@@ -10,6 +10,10 @@ use std::collections::HashMap;
 #[allow(missing_docs)]
 pub enum What {
     Container(String),
+    /// The inspect answer of one, alone.
+    Details(String),
+    /// The list entries of those about which something happened.
+    Stale,
     Containers,
     Networks,
     Volumes,

@@ -1,6 +1,6 @@
 //! A validated engine at work: events in, questions out, answers folded, waiters woken, pings in between.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,76 +9,90 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::docker::json::Object;
-use crate::docker::types::{EventMessage, ListedContainer};
+use crate::docker::types::ListedContainer;
 use crate::engine::container::Container;
 use crate::engine::events::{Event, EventStream};
-use crate::engine::inventory::{Asked, Image, Network, Volume};
+use crate::engine::inventory::Asked;
+use crate::engine::news;
+use crate::engine::questions::{self, Answer};
 use crate::engine::refresh::{What, Wishes};
-use crate::engine::specs::Specs;
-use crate::engine::task::{Command, Engine};
+use crate::engine::task::{Command, Engine, LONGEST_PING_PAUSE};
 use crate::error::Result;
 
-/// Pause between two pings of an engine that seems well: finds one that hangs without closing anything.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
-/// Pause between two readings of the specs.
-const SPECS_INTERVAL: Duration = Duration::from_secs(300);
+/// An answer that takes longer makes the engine suspect.
+const SUSPICIOUS: Duration = Duration::from_secs(3);
+/// How long the event of a start that succeeded is waited for, before the container is read instead.
+const EVENT_PATIENCE: Duration = Duration::from_millis(100);
 /// Events held back until what they tell of is read. Beyond that the stream is not read on.
 const HELD_EVENTS: usize = 4096;
 
-enum Waiter {
+pub(super) enum Waiter {
     Caller(oneshot::Sender<()>),
     Event(u64),
 }
 
-enum Answer {
-    Container(String, Option<Arc<Container>>),
-    Containers(Vec<Object>),
-    Networks(Vec<Network>),
-    Volumes(Vec<Volume>),
-    Images(Vec<Image>),
-    Specs(Box<Specs>),
-    Pong,
-}
-
-struct Held {
-    number: u64,
-    event: Event,
-    ready: bool,
+pub(super) struct Held {
+    pub(super) number: u64,
+    pub(super) event: Event,
+    pub(super) ready: bool,
 }
 
 /// One stretch of life between a successful connect and the next trouble.
 pub(super) struct Serving<'a> {
-    engine: &'a mut Engine,
+    pub(super) engine: &'a mut Engine,
     wishes: Wishes<Waiter>,
     questions: JoinSet<(What, Asked, Result<Answer>)>,
-    held: VecDeque<Held>,
+    pub(super) held: VecDeque<Held>,
     numbered: u64,
+    /// IDs of containers about which something happened, and when they are read again.
+    pub(super) stale: BTreeSet<String>,
+    pub(super) stale_due: Option<Instant>,
+    /// IDs of containers whose details are to be read.
+    pub(super) rough: BTreeSet<String>,
+    /// Who waits for the event of a start, and until when.
+    pub(super) expecting: VecDeque<(Instant, String, oneshot::Sender<()>)>,
+    /// Events about new containers that may be ours, whose makers then tell of them in a moment; until when, the
+    /// containers' IDs, and the events' numbers.
+    pub(super) arriving: VecDeque<(Instant, String, u64)>,
     next_ping: Instant,
     next_refresh: Instant,
     next_specs: Instant,
+    refreshes: usize,
 }
 
 impl<'a> Serving<'a> {
     pub(super) fn new(engine: &'a mut Engine) -> Serving<'a> {
         let now = Instant::now();
         let next_refresh = now + engine.refresh_pause();
+        let next_ping = now + engine.ping_pause().mul_f64(engine.rng.f64());
+        let next_specs = now + engine.specs_pause();
+        let rough = engine.ledger.rough().collect();
         Serving {
             engine,
             wishes: Wishes::default(),
             questions: JoinSet::new(),
             held: VecDeque::new(),
             numbered: 0,
-            next_ping: now + PING_INTERVAL,
+            stale: BTreeSet::new(),
+            stale_due: None,
+            rough,
+            expecting: VecDeque::new(),
+            arriving: VecDeque::new(),
+            next_ping,
             next_refresh,
-            next_specs: now + SPECS_INTERVAL,
+            next_specs,
+            refreshes: 0,
         }
     }
 
     /// Serves until the event stream ends or the engine is lost.
     pub(super) async fn run(mut self, mut stream: EventStream, ear: &mut mpsc::Receiver<Command>) {
         let mut settings = self.engine.options.settings.clone();
+        self.ask_details();
         while !self.engine.is_lost() {
-            self.engine.beat.within(PING_INTERVAL);
+            self.engine.beat.within(LONGEST_PING_PAUSE);
+            let arrived = self.arriving.front().map_or(self.next_refresh, |(until, _, _)| *until);
+            let expected = self.expecting.front().map_or(self.next_refresh, |(until, _, _)| *until);
             tokio::select! {
                 event = stream.next(), if self.held.len() < HELD_EVENTS => match event {
                     Ok(event) => self.on_event(event),
@@ -94,8 +108,22 @@ impl<'a> Serving<'a> {
                     }
                 }
                 () = sleep_until(self.next_ping) => {
-                    self.next_ping = Instant::now() + PING_INTERVAL;
+                    self.next_ping = Instant::now() + self.engine.ping_pause();
                     self.want(What::Ping, None);
+                }
+                () = sleep_until(self.stale_due.unwrap_or(self.next_refresh)), if self.stale_due.is_some() => {
+                    self.stale_due = None;
+                    self.want(What::Stale, None);
+                }
+                () = sleep_until(expected), if !self.expecting.is_empty() => {
+                    if let Some((_, id, done)) = self.expecting.pop_front() {
+                        self.want(What::Container(id), Some(Waiter::Caller(done)));
+                    }
+                }
+                () = sleep_until(arrived), if !self.arriving.is_empty() => {
+                    if let Some((_, id, number)) = self.arriving.pop_front() {
+                        self.want(What::Container(id), Some(Waiter::Event(number)));
+                    }
                 }
                 () = sleep_until(self.next_refresh) => self.refresh(),
                 () = settings.changed() => {
@@ -121,10 +149,17 @@ impl<'a> Serving<'a> {
         if !self.engine.position.advance(&event.message) {
             return;
         }
-        let wanted = consequence(&event.message);
+        let (message, id) = (&event.message, &event.message.actor.id);
+        let is_new = message.kind == "container"
+            && message.action == "create"
+            && self.engine.ledger.container(id).is_none();
+        let wanted = news::consequence(&event.message).filter(|what| !self.apply(what, &event.message));
         self.numbered += 1;
         self.held.push_back(Held { number: self.numbered, event, ready: wanted.is_none() });
         match wanted {
+            Some(What::Container(id)) if is_new => {
+                self.arriving.push_back((Instant::now() + EVENT_PATIENCE, id, self.numbered));
+            }
             Some(what) => self.want(what, Some(Waiter::Event(self.numbered))),
             None => self.pass_on(),
         }
@@ -132,6 +167,16 @@ impl<'a> Serving<'a> {
 
     fn on_command(&mut self, command: Command) {
         match command {
+            Command::Created(container, done) => {
+                self.on_created(*container);
+                let _ = done.send(());
+            }
+            Command::Started(id, done) => {
+                match self.engine.ledger.container(&id).is_some_and(|c| c.life.running) {
+                    true => drop(done.send(())),
+                    false => self.expecting.push_back((Instant::now() + EVENT_PATIENCE, id, done)),
+                }
+            }
             Command::Refresh(what, done) => self.want(what, Some(Waiter::Caller(done))),
             Command::Forget(id, done) => {
                 let asked = self.engine.ledger.ask();
@@ -145,16 +190,25 @@ impl<'a> Serving<'a> {
 
     fn refresh(&mut self) {
         self.next_refresh = Instant::now() + self.engine.refresh_pause();
-        for what in [What::Containers, What::Networks, What::Volumes, What::Images] {
-            self.want(what, None);
-        }
+        self.next_ping = self.next_ping.min(Instant::now() + SUSPICIOUS);
+        // One light question at a time. Containers matter most: what else there is changes seldom.
+        self.refreshes += 1;
+        self.want(
+            match self.refreshes % 12 {
+                4 => What::Networks,
+                8 => What::Volumes,
+                0 => What::Images,
+                _ => What::Containers,
+            },
+            None,
+        );
         if Instant::now() >= self.next_specs {
-            self.next_specs = Instant::now() + SPECS_INTERVAL;
+            self.next_specs = Instant::now() + self.engine.specs_pause();
             self.want(What::Specs, None);
         }
     }
 
-    fn want(&mut self, what: What, waiter: Option<Waiter>) {
+    pub(super) fn want(&mut self, what: What, waiter: Option<Waiter>) {
         if self.wishes.add(&what, waiter) {
             self.ask(what);
         }
@@ -162,35 +216,31 @@ impl<'a> Serving<'a> {
 
     fn ask(&mut self, what: What) {
         let asked = self.engine.ledger.ask();
-        let mut asker = self.engine.asker.clone();
-        let place = self.engine.place();
-        let addr = self.engine.node().addr.clone();
-        self.questions.spawn(async move {
-            let answer = match &what {
-                What::Container(id) => {
-                    asker.container(id, &place).await.map(|c| Answer::Container(id.clone(), c.map(Arc::new)))
-                }
-                What::Containers => asker.containers().await.map(Answer::Containers),
-                What::Networks => asker.networks().await.map(Answer::Networks),
-                What::Volumes => asker.volumes().await.map(Answer::Volumes),
-                What::Images => asker.images().await.map(Answer::Images),
-                What::Specs => asker.specs(&addr).await.map(|s| Answer::Specs(Box::new(s))),
-                What::Ping => asker.ping().await.map(|()| Answer::Pong),
-            };
-            (what, asked, answer)
-        });
+        let mut stale = Vec::new();
+        if what == What::Stale {
+            stale = std::mem::take(&mut self.stale).into_iter().collect();
+            self.stale_due = None;
+        }
+        let question = questions::ask(self.engine, &what, stale);
+        self.questions.spawn(async move { (what, asked, question.await) });
     }
 
     fn on_answer(&mut self, what: &What, asked: Asked, answer: Result<Answer>) {
         let mut more = None;
         match answer {
-            Ok(answer) => more = self.fold(asked, answer),
+            Ok(answer) => {
+                self.next_ping = Instant::now() + self.engine.ping_pause();
+                more = self.fold(asked, answer);
+            }
             Err(error) if *what == What::Ping => {
                 self.engine.failed(&error);
                 self.next_ping = Instant::now() + self.engine.machine.pause(self.engine.rng.f64());
             }
             Err(error) => {
                 tracing::debug!(ENGINE = self.engine.node().addr, "cannot read {what:?}: {error}");
+                if let What::Details(id) = what {
+                    self.go_without(asked, id);
+                }
                 if error.is_connection() {
                     self.want(What::Ping, None);
                 }
@@ -199,6 +249,9 @@ impl<'a> Serving<'a> {
         let (waiters, again) = self.wishes.done(what);
         if again {
             self.ask(what.clone());
+        }
+        if matches!(what, What::Details(_)) {
+            self.ask_details();
         }
         match more {
             Some(more) => {
@@ -216,6 +269,34 @@ impl<'a> Serving<'a> {
         let ledger = &mut self.engine.ledger;
         match answer {
             Answer::Container(id, container) => ledger.learn(asked, &id, container),
+            Answer::Details(id, inspected) => {
+                let known = ledger.container(&id).map(|c| Container::clone(c));
+                match (known, inspected) {
+                    (Some(known), Some(inspected)) => {
+                        ledger.learn(asked, &id, Some(Arc::new(known.inspected(&inspected))));
+                    }
+                    (_, None) => ledger.learn(asked, &id, None),
+                    (None, _) => return None,
+                }
+                // Something happened meanwhile.
+                if ledger.container(&id).is_some_and(|c| c.rough) {
+                    self.rough.insert(id);
+                }
+            }
+            Answer::Entries(ids, entries) => {
+                let place = self.engine.place();
+                let listed: HashMap<String, Object> =
+                    entries.into_iter().filter_map(|e| Some((e.get::<String>("Id")?, e))).collect();
+                for id in ids {
+                    let known = self.engine.ledger.container(&id);
+                    let entry = known.and_then(|known| Some(known.relisted(listed.get(&id)?, &place)));
+                    if entry.as_ref().is_some_and(|c| c.rough) {
+                        self.rough.insert(id.clone());
+                    }
+                    self.engine.ledger.learn(asked, &id, entry.map(Arc::new));
+                }
+                self.ask_details();
+            }
             Answer::Containers(entries) => {
                 self.compare(asked, &entries);
                 return None;
@@ -241,7 +322,12 @@ impl<'a> Serving<'a> {
         let mut changed = before != ids.len();
         for (entry, fields) in &listed {
             match self.engine.ledger.container(&fields.id) {
-                Some(known) if !differs(known, fields) => {
+                // It is about to be read anyway.
+                Some(_) if self.stale.contains(&fields.id) => {}
+                Some(known) if !known.stale && !differs(known, fields) => {
+                    if known.rough {
+                        self.rough.insert(fields.id.clone());
+                    }
                     // The image is the same, what it is called may not be.
                     if known.image != fields.image {
                         let known = known.relisted(entry, &self.engine.place());
@@ -255,6 +341,7 @@ impl<'a> Serving<'a> {
         if changed {
             self.engine.publish();
         }
+        self.ask_details();
     }
 
     fn wake(&mut self, waiters: Vec<Waiter>) {
@@ -272,7 +359,7 @@ impl<'a> Serving<'a> {
     }
 
     /// Passes on events in their order, as far as what they tell of is known.
-    fn pass_on(&mut self) {
+    pub(super) fn pass_on(&mut self) {
         while self.held.front().is_some_and(|h| h.ready) {
             if let Some(held) = self.held.pop_front() {
                 self.engine.sink.event(self.engine.node(), held.event);
@@ -283,40 +370,4 @@ impl<'a> Serving<'a> {
 
 fn differs(known: &Container, listed: &ListedContainer) -> bool {
     known.life.word() != listed.state || known.names != listed.names || known.ports != listed.ports
-}
-
-/// What must be read again after an event.
-fn consequence(event: &EventMessage) -> Option<What> {
-    const HARMLESS: [&str; 10] = [
-        "top",
-        "resize",
-        "export",
-        "exec_create",
-        "exec_start",
-        "exec_detach",
-        "exec_die",
-        "attach",
-        "detach",
-        "archive-path",
-    ];
-    // `exec_create: cmd …` carries its command line in the action.
-    let action = event.action.split(':').next().unwrap_or_default();
-    match event.kind.as_str() {
-        "container" if action == "commit" => Some(What::Images),
-        // It names no container: each that went has an event of its own, too.
-        "container" if action == "prune" => Some(What::Containers),
-        "container" if HARMLESS.contains(&action) || action == "copy" || action == "extract-to-dir" => None,
-        "container" => Some(What::Container(event.actor.id.clone())),
-        "image" => Some(What::Images),
-        "volume" if matches!(action, "create" | "destroy" | "prune") => Some(What::Volumes),
-        "network" if matches!(action, "create" | "destroy" | "remove" | "prune" | "update") => {
-            Some(What::Networks)
-        }
-        // Attaching to a network shows in the container, not in the network's list entry.
-        "network" if matches!(action, "connect" | "disconnect") => {
-            event.actor.attributes.get("container").map(|id| What::Container(id.clone()))
-        }
-        "daemon" if action == "reload" => Some(What::Specs),
-        _ => None,
-    }
 }

@@ -36,6 +36,29 @@ impl Life {
         }
     }
 
+    /// From a list entry: the word and the text of its state, at `now` by the engine's clock (nanoseconds). Times are
+    /// as exact as the text's ages.
+    pub fn guess(word: &str, text: &str, now: i64) -> Life {
+        let is = |words: &[&str]| words.contains(&word);
+        let running = is(&["running", "paused", "restarting"]);
+        let health = ["(healthy)", "(unhealthy)", "(health: starting)"].iter().find(|h| text.ends_with(**h));
+        let code = text.split_once('(').and_then(|(_, rest)| rest.split_once(')')?.0.parse().ok());
+        let ended = matches!(word, "exited" | "dead");
+        let since = seconds(text).map(|age| now - age * 1_000_000_000);
+        Life {
+            running,
+            paused: word == "paused",
+            restarting: word == "restarting",
+            dead: word == "dead",
+            exit_code: code.filter(|_| ended || word == "restarting").unwrap_or(0),
+            started: since.or(Some(now)).filter(|_| running || ended),
+            finished: since.or(Some(now)).filter(|_| ended || word == "restarting"),
+            health: health
+                .map_or("", |h| h.trim_matches(['(', ')']).trim_start_matches("health: "))
+                .to_string(),
+        }
+    }
+
     /// One word: `running`, `paused`, `restarting`, `dead`, `created` or `exited`.
     pub fn word(&self) -> &'static str {
         match self {
@@ -75,6 +98,28 @@ impl Life {
             "starting" => " (health: starting)".to_string(),
             word => format!(" ({word})"),
         }
+    }
+}
+
+/// The age in a text such as `Up 5 minutes (healthy)`, in seconds: the reverse of `duration`.
+fn seconds(text: &str) -> Option<i64> {
+    const UNITS: [(&str, i64); 7] = [
+        ("second", 1),
+        ("minute", 60),
+        ("hour", 3600),
+        ("day", 86_400),
+        ("week", 7 * 86_400),
+        ("month", 30 * 86_400),
+        ("year", 365 * 86_400),
+    ];
+    let words: Vec<&str> = text.split(' ').collect();
+    let (at, (_, unit)) = words.iter().enumerate().skip(1).find_map(|(at, word)| {
+        UNITS.iter().find(|(unit, _)| word.trim_end_matches('s') == *unit).map(|unit| (at, *unit))
+    })?;
+    match words[at - 1] {
+        "a" | "an" if words.contains(&"Less") => Some(0),
+        "a" | "an" => Some(unit),
+        number => number.parse::<i64>().ok().map(|n| n * unit),
     }
 }
 
@@ -127,6 +172,28 @@ mod tests {
             (800 * day, "2 years"),
         ] {
             assert_eq!(duration(seconds), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn a_list_entry_tells_roughly() {
+        let second = 1_000_000_000;
+        let guess = |word, text| Life::guess(word, text, 1_000_000 * second);
+        let up = guess("running", "Up 5 minutes (unhealthy)");
+        assert_eq!((up.started, up.health.as_str()), (Some(999_700 * second), "unhealthy"));
+        let gone = guess("exited", "Exited (137) About an hour ago");
+        assert_eq!((gone.exit_code, gone.finished), (137, Some(996_400 * second)));
+        assert_eq!(guess("running", "Up Less than a second").started, Some(1_000_000 * second));
+        assert_eq!(guess("running", "Up 2 seconds (health: starting)").health, "starting");
+        for (word, text) in [
+            ("created", "Created"),
+            ("paused", "Up 3 hours (Paused)"),
+            ("exited", "Exited (0) 2 weeks ago"),
+            ("dead", "Dead"),
+            ("running", "Up 59 seconds (healthy)"),
+        ] {
+            let life = guess(word, text);
+            assert_eq!((life.word(), life.text(1_000_000 * second).as_str()), (word, text));
         }
     }
 

@@ -5,6 +5,7 @@
 //! others in line, so a stuck question holds up nobody.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -16,7 +17,9 @@ use crate::config::Settings;
 use crate::docker::endpoint::Endpoint;
 use crate::docker::fence::Fence;
 use crate::docker::http::Client;
-use crate::engine::container::Place;
+use crate::docker::json::Object;
+use crate::docker::types::Labels;
+use crate::engine::container::{Container, Place, moves_on_failure};
 use crate::engine::events::{self, Event, EventStream, Position};
 use crate::engine::fetch::{self, Asker};
 use crate::engine::inventory::Ledger;
@@ -31,8 +34,23 @@ use crate::tls::ClientTls;
 
 /// Commands that may wait for a task before its users are told to wait.
 const COMMAND_QUEUE: usize = 256;
+/// Engines that are read from the beginning at once: those that do not answer must not keep others waiting long.
+const CONNECTS: usize = 64;
+/// Details of containers that are read at once.
+const DETAILS: usize = 8;
 /// How long a caller waits for a refresh before it goes on with what is known.
 const REFRESH_PATIENCE: Duration = Duration::from_secs(3);
+/// Pause between two readings of the specs, which change with a reload or a restart, both of which show by
+/// themselves; a wrong clock does not.
+const SPECS_INTERVAL: Duration = Duration::from_secs(3600);
+/// The same while the engine's clock is known to be wrong.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(300);
+/// Pauses between two pings of an engine that seems well: they find one that hangs without closing anything.
+const SHORTEST_PING_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const LONGEST_PING_PAUSE: Duration = Duration::from_secs(60);
+/// Pings of all engines together in a second. In a big cluster one that nobody calls is found late: as soon as it
+/// is called it is suspected.
+const PINGS: u64 = 16;
 /// An engine is not connected to again sooner than this after the last time.
 const SHORTEST_SERVICE: Duration = Duration::from_millis(300);
 /// Reading everything from an engine takes less than this, or hangs: the sum of many deadlines, and then some.
@@ -49,6 +67,29 @@ pub struct Options {
     pub fence: Arc<dyn Fence>,
     /// Where each task says that it turns.
     pub beats: Beats,
+    /// What engines take in turns, so that a manager that starts, or whose network blinks, storms nobody.
+    pub turns: Arc<Turns>,
+}
+
+/// What engines take in turns.
+#[derive(Debug)]
+pub struct Turns {
+    /// Engines that are read from the beginning at once.
+    pub connects: Semaphore,
+    /// Containers whose details are read at once, without anybody's waiting.
+    pub details: Semaphore,
+    /// How many engines there are.
+    pub engines: AtomicUsize,
+}
+
+impl Default for Turns {
+    fn default() -> Turns {
+        Turns {
+            connects: Semaphore::new(CONNECTS),
+            details: Semaphore::new(DETAILS),
+            engines: AtomicUsize::new(0),
+        }
+    }
 }
 
 /// Where a task's findings go. Called from the task; must not block.
@@ -64,6 +105,8 @@ pub trait Sink: Send + Sync + 'static {
 /// Asks a task for something.
 pub(super) enum Command {
     Refresh(What, oneshot::Sender<()>),
+    Created(Box<Container>, oneshot::Sender<()>),
+    Started(String, oneshot::Sender<()>),
     Forget(String, oneshot::Sender<()>),
     Suspect,
 }
@@ -85,6 +128,17 @@ impl Handle {
     /// Has something read again, and waits until it is in the view; at most some seconds.
     pub async fn refresh(&self, what: What) {
         self.command(|done| Command::Refresh(what, done)).await;
+    }
+
+    /// Tells of a container that was just made, with what was asked for, and waits until it is in the view.
+    pub async fn created(&self, container: Container) {
+        self.command(|done| Command::Created(Box::new(container), done)).await;
+    }
+
+    /// Tells that a container was just started, and waits until the view shows it: the engine's event tells it
+    /// without a question.
+    pub async fn started(&self, container: &str) {
+        self.command(|done| Command::Started(container.to_string(), done)).await;
     }
 
     /// Tells that a container is gone, and waits until it is out of the view.
@@ -151,11 +205,14 @@ pub(super) struct Engine {
 
 impl Engine {
     async fn run(mut self, mut ear: mpsc::Receiver<Command>, cancel: CancellationToken) {
+        let turns = Arc::clone(&self.options.turns);
+        turns.engines.fetch_add(1, Ordering::Relaxed);
         self.publish();
         tokio::select! {
             () = self.live(&mut ear) => {}
             () = cancel.cancelled() => {}
         }
+        turns.engines.fetch_sub(1, Ordering::Relaxed);
         let lost = self.machine.removed();
         self.update_node();
         if let Some(transition) = lost {
@@ -167,10 +224,11 @@ impl Engine {
     async fn live(&mut self, ear: &mut mpsc::Receiver<Command>) {
         loop {
             self.beat.within(LONGEST_CONNECT);
-            match self.connect().await {
+            // Boxed, both of them: thousands of tasks would else keep room for the larger one.
+            match Box::pin(self.connect()).await {
                 Ok(stream) => {
                     let started = Instant::now();
-                    Serving::new(self).run(stream, ear).await;
+                    Box::pin(Serving::new(self).run(stream, ear)).await;
                     // An engine that closes each stream at once must not be asked for everything in a tight loop.
                     sleep_until(started + SHORTEST_SERVICE).await;
                 }
@@ -187,8 +245,11 @@ impl Engine {
     /// From nothing to a complete picture: ping, specs, event stream, then everything that the engine holds.
     /// The stream is opened first, so that nothing can change unseen.
     async fn connect(&mut self) -> Result<EventStream> {
+        // Before its turn: one that does not answer takes none.
         self.asker.ping().await?;
         self.prefixed = self.options.settings.now().manager.node_prefix;
+        let turns = Arc::clone(&self.options.turns);
+        let _turn = turns.connects.acquire().await;
         self.node.ip = fetch::resolve(self.asker.client.endpoint()).await?;
         self.read_specs().await?;
         self.position.begin(self.specs.as_ref().map_or(0, |s| s.told_at));
@@ -197,11 +258,11 @@ impl Engine {
         self.ledger.networks(self.asker.networks().await?);
         let asked = self.ledger.ask();
         let entries = self.asker.containers().await?;
-        let containers = self.asker.complete(entries, &self.place()).await;
-        for container in containers.iter().cloned() {
+        let containers = self.listed(entries).await;
+        let listed: std::collections::HashSet<_> = containers.iter().map(|c| c.id.clone()).collect();
+        for container in containers {
             self.ledger.learn(asked, &container.id.clone(), Some(Arc::new(container)));
         }
-        let listed: std::collections::HashSet<_> = containers.iter().map(|c| c.id.as_str()).collect();
         self.ledger.retain(asked, |id| listed.contains(id));
         let (volumes, images) = tokio::join!(self.asker.volumes(), self.asker.images());
         self.ledger.volumes(volumes?);
@@ -212,6 +273,24 @@ impl Engine {
             self.announce(transition);
         }
         Ok(stream)
+    }
+
+    /// The containers of a list. Their details are read later: the list tells what look-ups need. Those that move
+    /// when their node fails must be known as a whole before anything happens to it.
+    async fn listed(&self, entries: Vec<Object>) -> Vec<Container> {
+        let place = self.place();
+        let moves = |entry: &Object| entry.get::<Labels>("Labels").is_some_and(|l| moves_on_failure(&l));
+        let (whole, entries): (Vec<_>, Vec<_>) = entries.into_iter().partition(moves);
+        let sketched = entries.iter().filter_map(|entry| {
+            let id = entry.get::<String>("Id")?;
+            match self.ledger.container(&id) {
+                Some(known) => Some(Container { rough: true, ..known.relisted(entry, &place) }),
+                None => Container::sketch(entry, &place),
+            }
+        });
+        let mut containers: Vec<_> = sketched.collect();
+        containers.extend(self.asker.complete(whole, &place).await);
+        containers
     }
 
     /// Reads the specs. Another engine at the same address starts from an empty inventory.
@@ -295,7 +374,12 @@ impl Engine {
     /// What list entries need to know of this node.
     pub(super) fn place(&self) -> Place {
         let name = self.specs.as_ref().map(|s| s.name.clone());
-        Place { prefix: name.filter(|_| self.prefixed), ip: self.node.ip, copies: self.ledger.copies() }
+        Place {
+            prefix: name.filter(|_| self.prefixed),
+            ip: self.node.ip,
+            now: clock::unix_nanos() - self.specs.as_ref().map_or(0, |s| s.skew),
+            copies: self.ledger.copies(),
+        }
     }
 
     /// A random pause between two refreshes.
@@ -303,12 +387,27 @@ impl Engine {
         let settings = self.options.settings.now();
         let shortest = settings.manager.engine_refresh_min_interval;
         let spread = settings.manager.engine_refresh_max_interval.saturating_sub(shortest);
-        shortest + spread.mul_f64(self.rng.f64())
+        // The later half: events tell what happens, so that a refresh is a precaution.
+        shortest + spread.mul_f64(0.5 + 0.5 * self.rng.f64())
     }
 
     /// Whether entries would be made otherwise now than they were: then all is read again.
     pub(super) fn is_named_otherwise(&self) -> bool {
         self.prefixed != self.options.settings.now().manager.node_prefix
+    }
+
+    /// A pause between two pings: short, but all engines together get only so many in a second.
+    pub(super) fn ping_pause(&self) -> Duration {
+        let engines = self.options.turns.engines.load(Ordering::Relaxed) as u64;
+        Duration::from_millis(engines * 1000 / PINGS).clamp(SHORTEST_PING_PAUSE, LONGEST_PING_PAUSE)
+    }
+
+    /// The pause between two readings of the specs.
+    pub(super) fn specs_pause(&self) -> Duration {
+        match self.specs.as_ref().is_some_and(|s| s.skew != 0) {
+            true => CLOCK_INTERVAL,
+            false => SPECS_INTERVAL,
+        }
     }
 
     /// Whether it is out of use.

@@ -43,7 +43,7 @@ impl<'a> Engines<'a> {
         for node in view.validated() {
             *up.entry(node.id()).or_default() |= node.is_healthy();
         }
-        Engines { up, at: view.nodes().iter().map(|n| (n.addr.as_str(), &**n)).collect() }
+        Engines { up, at: view.nodes().map(|n| (n.addr.as_str(), &**n)).collect() }
     }
 
     /// Whether an engine can be heard; `address` is where it was last.
@@ -223,7 +223,7 @@ impl Watch {
             waiting.partition(|(id, s)| replacement_of(id, s, replacements).is_some());
         self.met.extend(there.into_iter().map(|(id, _)| id.clone()));
         self.met.retain(|id| book.superseded.contains_key(id));
-        let all_up = view.nodes().iter().all(|n| n.is_healthy());
+        let all_up = view.nodes().all(|n| n.is_healthy());
         let gone =
             nowhere.into_iter().map(|(id, _)| id).filter(|id| self.met.contains(*id) && !busy.contains(*id));
         if all_up { gone.cloned().collect() } else { Vec::new() }
@@ -360,7 +360,7 @@ enum Old {
 fn old_one(copy: &Replacement, book: &Book, view: &View) -> Old {
     let found = view.healthy().find_map(|n| Some((n, n.inventory.containers.get(&copy.of)?)));
     let Some((node, old)) = found else {
-        let called = view.nodes().iter().all(|n| n.specs.is_some() || n.error.is_some());
+        let called = view.nodes().all(|n| n.specs.is_some() || n.error.is_some());
         return if called { Old::Away } else { Old::Unheard };
     };
     let skew = node.specs.as_ref().map_or(0, |s| s.skew);

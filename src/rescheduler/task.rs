@@ -147,7 +147,7 @@ impl Task {
         if led || !self.leads {
             return self.leads;
         }
-        if view.nodes().iter().any(|n| n.specs.is_none() && n.error.is_none()) {
+        if view.nodes().any(|n| n.specs.is_none() && n.error.is_none()) {
             self.leads = false; // Not all were called yet.
             return false;
         }
@@ -227,7 +227,7 @@ impl Task {
     /// What is nowhere any more need not be hidden.
     fn forget_hidden(&self, view: &View, replacements: &[Replacement], busy: &BTreeSet<String>) {
         let replaced: HashSet<&str> = replacements.iter().map(|r| r.of.as_str()).collect();
-        let aside = view.nodes().iter().flat_map(|n| n.inventory.hidden.iter());
+        let aside = view.nodes().flat_map(|n| n.inventory.hidden.iter());
         let aside: HashSet<&str> = aside.map(|c| c.id.as_str()).collect();
         let superseded = &self.book.superseded;
         self.api.cluster.keep_hidden(|id| {
@@ -313,7 +313,7 @@ fn replacements_on(node: &Node) -> Vec<Replacement> {
     let skew = node.specs.as_ref().map_or(0, |s| s.skew);
     let replacement = |c: &Arc<crate::engine::Container>| {
         Some(Replacement {
-            of: c.labels.get(REPLACES)?.clone(),
+            of: c.labels.get(REPLACES)?.to_string(),
             id: c.id.clone(),
             address: node.addr.clone(),
             started: c.life.started.is_some(),

@@ -32,9 +32,9 @@ fn holding(addr: &str, whole: &[String]) -> Node {
         inspected.whole = Some(Arc::new(object));
         let entry = Object::parse(entry.as_bytes()).unwrap();
         let container = Container::build(&entry, &inspected, &Default::default()).unwrap();
-        (container.id.clone(), Arc::new(container))
+        Arc::new(container)
     });
-    let containers = containers.collect();
+    let containers = crate::engine::containers::Containers::of(containers);
     node.inventory = Arc::new(Inventory { containers, ..Inventory::clone(&node.inventory) });
     node
 }

@@ -38,8 +38,7 @@ impl<'a> Field<'a> {
 
     /// The candidate at a place in the view; `None` if the node was never validated.
     pub fn candidate(&self, place: usize) -> Option<Candidate<'a>> {
-        let node = self.view.nodes().get(place)?;
-        let standing = self.view.standings().get(place)?;
+        let (node, standing) = self.view.ranked(place)?;
         let replaced = self.request.replaces.as_ref();
         Some(Candidate {
             node,
@@ -59,7 +58,7 @@ impl<'a> Field<'a> {
     /// not looked at.
     pub fn standings(&self, places: impl Iterator<Item = usize>) -> impl Iterator<Item = (usize, Standing)> {
         places.filter_map(|place| {
-            let standing = self.view.standings().get(place).filter(|s| s.known)?;
+            let (_, standing) = self.view.ranked(place).filter(|(_, s)| s.known)?;
             let changed = self.request.replaces.is_some() || self.promised.concerns(standing.key);
             Some((place, if changed { self.candidate(place)?.standing() } else { *standing }))
         })
@@ -94,8 +93,8 @@ impl<'a> Candidate<'a> {
     /// it without a look at all of them.
     pub fn holds(&self, name: &str, lasting: bool) -> bool {
         let inventory = &self.node.inventory;
-        let id = inventory.names.get(&format!("/{name}")).map_or(name, String::as_str);
-        let shown = inventory.containers.get(id).map(|c| &**c);
+        let named = || inventory.containers.named(name);
+        let shown = inventory.containers.get(name).or_else(named).map(|c| &**c);
         let gone = self.replaced.filter(|_| self.afresh || lasting).map(|c| &c.id);
         let means =
             |c: &&Container| !c.names.is_empty() && (c.id == name || c.name() == name) && gone != Some(&c.id);

@@ -76,14 +76,21 @@ pub struct Ranked {
 
 impl Decision {
     pub(super) fn made(view: &View, question: &Question<'_>, ranked: &[usize], soft: bool) -> Decision {
+        let best = Decision::best(question, ranked, soft);
+        let chosen: HashSet<&str> = best.ranking.iter().map(|r| r.addr.as_str()).collect();
+        let turned_away = turned_away(view, question, soft, &chosen);
+        Decision { turned_away, ..best }
+    }
+
+    /// Without those that were turned away.
+    pub(super) fn best(question: &Question<'_>, ranked: &[usize], soft: bool) -> Decision {
         let ranking: Vec<Ranked> = ranked.iter().filter_map(|place| Ranked::of(question, *place)).collect();
-        let chosen: HashSet<&str> = ranking.iter().map(|r| r.addr.as_str()).collect();
         Decision {
             strategy: question.options.strategy.word().to_string(),
             node: ranking.first().map(|r| r.node.clone()),
             decided_by: decided_by(question.options.strategy, &ranking),
             soft_dropped: question.has_soft && !soft,
-            turned_away: turned_away(view, question, soft, &chosen),
+            turned_away: Vec::new(),
             ranking,
             error: None,
         }

@@ -113,6 +113,25 @@ pub fn explain(
     Decision::none(options, Rejection::new(view, &question))
 }
 
+/// The same as far as it costs next to nothing, in big clusters: the `most` best nodes; who was turned away is not told.
+pub fn explain_best(
+    view: &View,
+    pending: &Pending,
+    request: &Request,
+    options: &Options,
+    rng: &mut fastrand::Rng,
+    most: usize,
+) -> Decision {
+    let mut question = Question::new(view, pending, request, options);
+    for soft in question.passes() {
+        let ranked: Vec<_> = question.passing(soft, rng).map(|(place, _)| place).take(most).collect();
+        if !ranked.is_empty() {
+            return Decision::best(&question, &ranked, soft);
+        }
+    }
+    Decision::none(options, Rejection::new(view, &question))
+}
+
 /// One request, held against every node.
 pub(crate) struct Question<'a> {
     options: &'a Options,

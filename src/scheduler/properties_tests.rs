@@ -126,7 +126,7 @@ proptest! {
         let ranked = decision.ranking.iter().map(|r| &r.addr);
         let mut explained: Vec<&String> = ranked.chain(decision.turned_away.iter().map(|r| &r.addr)).collect();
         explained.sort();
-        let all: Vec<&String> = view.nodes().iter().map(|n| &n.addr).collect();
+        let all: Vec<&String> = view.nodes().map(|n| &n.addr).collect();
         prop_assert_eq!(explained, all);
         // Whoever is not ranked has a reason: no rule leaves out a node that it would let pass.
         let sound = |r: &crate::scheduler::NodeReason| !r.text.is_empty() && r.text != "is Healthy";

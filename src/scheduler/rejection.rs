@@ -128,7 +128,7 @@ fn reasons(
     chosen: &HashSet<&str>,
 ) -> Vec<NodeReason> {
     let by_addr: HashMap<_, _> = refused.iter().map(|r| (r.node.addr.as_str(), r)).collect();
-    let left = view.nodes().iter().filter(|n| !chosen.contains(n.addr.as_str()));
+    let left = view.nodes().filter(|n| !chosen.contains(n.addr.as_str()));
     let reason = |node: &std::sync::Arc<Node>| match by_addr.get(node.addr.as_str()) {
         Some(refused) => explained(refused, &question.rules),
         None => unknown(node),

@@ -6,6 +6,7 @@
 //! who sends it does, once the node is known.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -101,7 +102,7 @@ impl Request {
 
     /// The request that would place a container once more, as if it were not there.
     pub fn again(container: &Container, node: &Node) -> Request {
-        let mut labels = container.labels.clone();
+        let mut labels = container.labels.to_labels();
         let hints = Hints::extract(&mut Vec::new(), &mut labels);
         let cpus = node.specs.as_ref().map_or(0, |s| s.cpus);
         let cpu_shares = cpus_of_shares(container.host.cpu_shares, cpus);
@@ -109,7 +110,7 @@ impl Request {
             name: Some(container.name().to_string()).filter(|n| !n.is_empty()),
             image: container.image.clone(),
             labels,
-            host: HostConfig { cpu_shares, ..container.host.clone() },
+            host: HostConfig { cpu_shares, ..HostConfig::clone(&container.host) },
             exposed: container.exposed.clone(),
             hints,
             replaces: Some(container.id.clone()),
@@ -149,15 +150,17 @@ impl Request {
             image: self.image.clone(),
             image_id: String::new(),
             created: 0,
-            labels: self.labels.clone(),
+            labels: self.labels.clone().into(),
             ports: Vec::new(),
             mounts: Vec::new(),
-            networks: Vec::new(),
+            networks: Default::default(),
             life: Life::default(),
-            host: HostConfig { cpu_shares: shares_of_cpus(self.host.cpu_shares, cpus), ..self.host.clone() },
+            host: Arc::new(HostConfig {
+                cpu_shares: shares_of_cpus(self.host.cpu_shares, cpus),
+                ..self.host.clone()
+            }),
             exposed: self.exposed.clone(),
-            entry: Default::default(),
-            whole: None,
+            ..Container::default()
         }
     }
 }

@@ -224,7 +224,7 @@ fn a_decision_as_text_and_as_json() {
 #[test]
 fn the_order_of_arrival_does_not_matter() {
     let (a, b) = (view(&[node("b"), node("a")]), view(&[node("a"), node("b")]));
-    let names = |v: &View| v.nodes().iter().map(|n| n.name().to_string()).collect::<Vec<_>>();
+    let names = |v: &View| v.nodes().map(|n| n.name().to_string()).collect::<Vec<_>>();
     assert_eq!(names(&a), names(&b));
 }
 

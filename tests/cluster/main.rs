@@ -15,6 +15,7 @@ mod sim;
 
 mod access;
 mod backpressure;
+mod company;
 mod create;
 mod drain;
 mod events;

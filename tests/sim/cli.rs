@@ -36,7 +36,7 @@ At run time, on any engine (add \"engine\":\"node-3\" or \"*\" to mean another o
   curl ADDRESS/_sim/calls                                      requests by route, and the last ones
   curl ADDRESS/_sim/state                                      faults, containers, connections
   curl -d '{\"fault\":\"latency\",\"ms\":500,\"route\":\"/info\"}' ADDRESS/_sim/fault
-       latency{ms} hang drop reset{after} garbage error{status,message} trickle{bytes,ms} not-docker
+       latency{ms} hang drop reset{after} garbage flood error{status,message} trickle{bytes,ms} not-docker
        end-events mute-events refuse listen clock-skew{seconds} change-id{id} clear
        with \"route\":\"part of GET /containers/{id}/json\" and \"times\":N for those of single requests
   curl -d '{\"hook\":\"exit\",\"container\":\"x\",\"code\":3}' ADDRESS/_sim/hook

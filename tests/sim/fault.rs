@@ -24,6 +24,8 @@ pub enum Kind {
     },
     /// Answers with something that is not HTTP. Takes hold of new connections, whatever the route.
     Garbage,
+    /// Answers as if well, with a body that never ends.
+    Flood,
     /// Answers with an error.
     Error {
         /// HTTP status.

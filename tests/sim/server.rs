@@ -119,6 +119,7 @@ async fn serve(engine: &Arc<Engine>, request: Request<Incoming>, address: Socket
             Kind::Drop => return Err(io::Error::other("dropped by a fault")),
             Kind::Error { status, message } => return Ok(finish(engine, Fail { status, message }.reply())),
             Kind::NotDocker => return Ok(other_server()),
+            Kind::Flood => return Ok(finish(engine, flood())),
             Kind::Reset { after } => shape.reset = Some(after),
             Kind::Trickle { bytes, ms } => shape.trickle = Some((bytes.max(1), ms)),
             _ => {}
@@ -212,6 +213,19 @@ fn finish(engine: &Engine, mut reply: Reply) -> Reply {
             headers.insert(name, value);
         }
     }
+    reply
+}
+
+/// An answer that begins like a list or an object of JSON, and goes on as fast as it is read.
+fn flood() -> Reply {
+    let (mut sender, reply) = super::reply::stream("application/json");
+    tokio::spawn(async move {
+        let piece = Bytes::from(vec![b'x'; 64 << 10]);
+        let mut sent = sender.send_data("{\"a\":\"".into()).await;
+        while sent.is_ok() {
+            sent = sender.send_data(piece.clone()).await;
+        }
+    });
     reply
 }
 

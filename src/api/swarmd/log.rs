@@ -15,6 +15,13 @@ const REMEMBERED: usize = 1000;
 /// Nodes of each kind that are remembered with a decision.
 const NAMED: usize = 20;
 
+/// Nodes up to which each of them is looked at again for the record. In bigger clusters that would cost more than the
+/// decision itself.
+const LOOKED_AT: usize = 100;
+
+/// Nodes that are remembered then.
+const BEST: usize = 5;
+
 /// The last decisions, oldest first, by the containers' swarm IDs.
 #[derive(Default)]
 pub struct Log(Mutex<VecDeque<(String, Then)>>);
@@ -23,8 +30,17 @@ impl Api {
     /// Keeps in mind why a container was created where it was.
     pub(in crate::api) fn remember(&self, wanted: &Wanted, circumstances: Circumstances) {
         let Circumstances { view, pending, mut chance } = circumstances;
-        let decision = scheduler::explain(&view, &pending, &wanted.request, &self.placement(), &mut chance);
-        self.decisions.keep(wanted.swarm_id(), shortened(decision));
+        let (request, nodes) = (&wanted.request, view.nodes().len());
+        let options = self.placement();
+        let then = match nodes > LOOKED_AT {
+            false => shortened(scheduler::explain(&view, &pending, request, &options, &mut chance), 0),
+            true => {
+                let best = scheduler::explain_best(&view, &pending, request, &options, &mut chance, BEST);
+                let told = best.ranking.len();
+                shortened(best, nodes - told)
+            }
+        };
+        self.decisions.keep(wanted.swarm_id(), then);
     }
 }
 
@@ -47,12 +63,12 @@ impl Log {
     }
 }
 
-fn shortened(mut decision: Decision) -> Then {
+fn shortened(mut decision: Decision, unseen: usize) -> Then {
     let more_candidates = decision.ranking.len().saturating_sub(NAMED);
     let more_turned_away = decision.turned_away.len().saturating_sub(NAMED);
     decision.ranking.truncate(NAMED);
     decision.turned_away.truncate(NAMED);
-    Then { at: clock::rfc3339(clock::unix_seconds()), decision, more_candidates, more_turned_away }
+    Then { at: clock::rfc3339(clock::unix_seconds()), decision, more_candidates, more_turned_away, unseen }
 }
 
 #[cfg(test)]
@@ -72,7 +88,7 @@ mod tests {
             turned_away: Vec::new(),
             error: None,
         };
-        let then = |n: usize| Then { at: n.to_string(), ..shortened(decision.clone()) };
+        let then = |n: usize| Then { at: n.to_string(), ..shortened(decision.clone(), 0) };
         for n in 0..REMEMBERED + 1 {
             log.keep(&format!("c{n}"), then(n));
         }

@@ -51,7 +51,7 @@ impl Meant {
 /// Those that discovery lists, then those that only the operator speaks of.
 fn all(view: &View, book: &Book) -> Vec<Meant> {
     let absent: Vec<&Entry> = book.absent(view).collect();
-    let listed = view.nodes().iter().map(|node| Meant {
+    let listed = view.nodes().map(|node| Meant {
         entry: match node.id() {
             "" => absent.iter().find(|e| e.addr == node.addr).map(|e| Entry::clone(e)),
             _ => Some(Entry::of(node)),

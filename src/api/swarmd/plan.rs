@@ -116,7 +116,7 @@ impl Rehearsal<'_> {
 
     /// The node with the container of exactly this name.
     fn holder(&self, name: &str) -> Option<String> {
-        let named = |n: &&Arc<Node>| n.inventory.names.contains_key(&format!("/{name}"));
+        let named = |n: &&Arc<Node>| n.inventory.containers.named(name).is_some();
         self.view.validated().find(named).map(|n| n.name().to_string())
     }
 

@@ -14,7 +14,7 @@ impl Api {
         let view = self.cluster.view();
         let discovery = self.listing();
         let sick = || {
-            let node = view.nodes().iter().find(|n| !n.is_healthy())?;
+            let node = view.nodes().find(|n| !n.is_healthy())?;
             let name = if node.name().is_empty() { &node.addr } else { node.name() };
             Some(format!(
                 "node {name} is {}: {}",

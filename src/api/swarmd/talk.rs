@@ -262,6 +262,9 @@ pub struct Then {
     pub more_candidates: usize,
     /// How many more were turned away.
     pub more_turned_away: usize,
+    /// How many were not looked at for this record: in big clusters only the best are.
+    #[serde(default)]
+    pub unseen: usize,
 }
 
 /// `POST /swarmd/v1/plan`: what would be made, in order.

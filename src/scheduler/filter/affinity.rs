@@ -74,7 +74,7 @@ fn with_containers<'c>(expr: &Expr, containers: impl Iterator<Item = &'c Contain
             let named = containers.filter(|c| !c.names.is_empty());
             expr.holds(named.flat_map(|c| [c.id.as_str(), c.name()]))
         }
-        key => expr.holds(containers.map(|c| c.labels.get(key).map_or("", String::as_str))),
+        key => expr.holds(containers.map(|c| c.labels.get(key).unwrap_or(""))),
     }
 }
 

@@ -81,8 +81,7 @@ impl Need<'_> {
     fn is_met(&self, node: &Candidate<'_>) -> bool {
         let name = self.container.strip_prefix('/').unwrap_or(self.container);
         let inventory = &node.node.inventory;
-        let at_once =
-            inventory.names.contains_key(&format!("/{name}")) || inventory.containers.contains_key(name);
+        let at_once = inventory.containers.named(name).is_some() || inventory.containers.contains_key(name);
         let promised = || node.pending.iter().any(|c| !name.is_empty() && c.name() == name);
         let looked_up = || lookup::container(&View::of([Arc::clone(node.node)]), self.container).is_ok();
         at_once || promised() || (!self.only_exact && looked_up())

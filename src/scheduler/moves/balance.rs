@@ -72,7 +72,7 @@ type Loads = (Arc<Node>, Load);
 /// The loads of the nodes that take part, in the view's order.
 pub fn loads(view: &View, pending: &Pending) -> Vec<(Arc<Node>, Load)> {
     let promised = pending.by_node();
-    let nodes = view.nodes().iter().filter(|n| takes_part(n));
+    let nodes = view.nodes().filter(|n| takes_part(n));
     nodes.map(|node| (Arc::clone(node), Load::of(node, &promised))).collect()
 }
 

@@ -105,7 +105,7 @@ fn of_itself(container: &Container) -> Option<Stay> {
 }
 
 fn of_mounts(node: &Node, container: &Container, purpose: Purpose) -> Option<Stay> {
-    let may_go = purpose == Purpose::Empty && may_leave(&container.labels);
+    let may_go = purpose == Purpose::Empty && may_leave(&container.labels.to_labels());
     container.mounts.iter().find_map(|mount| match mount.r#type.as_str() {
         "bind" if !is_everywhere(&mount.source) => Some(Stay::Directory(mount.source.clone())),
         "volume" if is_anonymous(&mount.name) => (!may_go).then(|| Stay::Unnamed(mount.name.clone())),
@@ -146,7 +146,7 @@ fn means(text: &str, container: &Container) -> bool {
 }
 
 fn of_little_gain(node: &Node, container: &Container) -> Option<Stay> {
-    let hints = Hints::extract(&mut Vec::new(), &mut container.labels.clone());
+    let hints = Hints::extract(&mut Vec::new(), &mut container.labels.to_labels());
     if hints.reschedule.iter().any(|policy| policy == "off") {
         return Some(Stay::Off);
     }
@@ -169,7 +169,7 @@ fn wanted_by(node: &Node, container: &Container) -> Option<String> {
     };
     let wants_it = |c: &&Arc<Container>| {
         c.id != container.id
-            && Hints::extract(&mut Vec::new(), &mut c.labels.clone()).affinities.iter().any(asks)
+            && Hints::extract(&mut Vec::new(), &mut c.labels.to_labels()).affinities.iter().any(asks)
     };
     node.inventory.containers.values().find(wants_it).map(|c| c.name().to_string())
 }

@@ -41,7 +41,7 @@ fn mounting(id: &str, mounts: &[Mount]) -> Container {
 }
 
 fn on(network: &str, id: &str) -> Container {
-    Container { networks: vec![(network.into(), "n".into())], ..plain(id) }
+    Container { networks: [(network.into(), "n".into())].into(), ..plain(id) }
 }
 
 /// A node that holds these, two networks and three volumes.
@@ -133,7 +133,7 @@ fn what_stays_says_why() {
     ] {
         let peer = Container {
             names: vec!["/peer".into()],
-            networks: vec![("shop".into(), "n".into())],
+            networks: [("shop".into(), "n".into())].into(),
             ..plain(id)
         };
         let user = ours("user", json!({"HostConfig": {"PidMode": "container:base"}}));

@@ -48,6 +48,8 @@ impl Api {
 
     /// What would happen, were the node drained now.
     async fn plan_of_drain(&self, addr: &str) -> Planned {
+        // What containers ask of their host decides where they can go.
+        self.cluster.details_known().await;
         let view = drained(&self.cluster.view(), addr);
         let Some(node) = view.at(addr).filter(|n| n.specs.is_some()) else {
             let note = "its engine was never reached, so nothing is known of its containers".to_string();

@@ -43,6 +43,8 @@ impl Api {
     }
 
     async fn plan_of_rebalance(&self, most: usize) -> Planned {
+        // What containers ask of their host decides where they can go.
+        self.cluster.details_known().await;
         let view = self.cluster.view();
         let (mut movers, mut left) = (Vec::new(), Vec::new());
         for (node, container) in view.containers().filter(|(n, c)| takes_part(n) && c.life.running) {
@@ -98,7 +100,7 @@ async fn one(api: &Arc<Api>, teller: &Teller, planned: &Move) -> std::result::Re
     if let Some(why) = stays(node, container, Purpose::Even) {
         return Err(format!("meanwhile: {why}"));
     }
-    let others = view.nodes().iter().map(|n| n.addr.clone()).filter(|addr| *addr != planned.to_addr);
+    let others = view.nodes().map(|n| n.addr.clone()).filter(|addr| *addr != planned.to_addr);
     let carrier = Carrier { api, teller, node, container, excluded: others.collect() };
     match carrier.carry().await {
         Ok(moved) => {

@@ -1,0 +1,96 @@
+//! The body of a long list of containers: made piece by piece while it is sent, from entries that are ready. It
+//! holds the view, not a copy of anything: eight clients that list everything cost eight small buffers.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::Frame;
+
+use crate::api::selection::Hit;
+use crate::cluster::View;
+use crate::cluster::moves::Waiting;
+use crate::docker::http::BoxError;
+use crate::engine::{Container, Node};
+
+/// Bytes made at once. Below what allocators map anew each time.
+const PIECE: usize = 64 << 10;
+
+/// A list under way.
+pub struct Listing {
+    view: Arc<View>,
+    hits: std::vec::IntoIter<Hit>,
+    waiting: Arc<HashMap<String, Waiting>>,
+    /// Our clock, in nanoseconds since the epoch.
+    now: i64,
+    begun: bool,
+    ended: bool,
+}
+
+impl Listing {
+    /// The list of these containers of a view.
+    pub fn new(view: Arc<View>, hits: Vec<Hit>, waiting: Arc<HashMap<String, Waiting>>, now: i64) -> Listing {
+        Listing { view, hits: hits.into_iter(), waiting, now, begun: false, ended: false }
+    }
+
+    /// The next piece; `None` after the last.
+    pub fn piece(&mut self) -> Option<Vec<u8>> {
+        if self.ended {
+            return None;
+        }
+        let mut piece = Vec::with_capacity(if self.hits.len() > 32 { PIECE } else { 2048 });
+        while piece.len() < PIECE * 7 / 8 {
+            let Some((node, container)) = self.hits.next().and_then(|hit| hit.find(&self.view)) else {
+                piece.extend_from_slice(if self.begun { b"]\n" } else { b"[]\n" });
+                self.ended = true;
+                break;
+            };
+            piece.push(if self.begun { b',' } else { b'[' });
+            self.begun = true;
+            let waits = self.waiting.get(&container.id);
+            container.entry.write(&status_text(node, container, waits, self.now), &mut piece);
+        }
+        Some(piece)
+    }
+
+    /// Whether all is said.
+    pub fn is_over(&self) -> bool {
+        self.ended
+    }
+}
+
+/// The STATUS text; a container on a node that cannot be reached says so, and why it stays there.
+pub fn status_text(node: &Node, container: &Container, waits: Option<&Waiting>, now: i64) -> String {
+    let skew = node.specs.as_ref().map_or(0, |s| s.skew);
+    match node.is_healthy() {
+        true => container.life.text(now - skew),
+        false => waits.map_or_else(|| "Host Down".to_string(), |w| format!("Host Down ({})", w.why)),
+    }
+}
+
+/// A list whose first piece is made.
+pub struct Rest {
+    /// The piece.
+    pub first: Option<Bytes>,
+    /// What comes after it.
+    pub listing: Listing,
+}
+
+impl hyper::body::Body for Rest {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let next = self.first.take().or_else(|| self.listing.piece().map(Bytes::from));
+        Poll::Ready(next.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.listing.is_over()
+    }
+}
