@@ -16,7 +16,7 @@ use crate::api::platforms::Platforms;
 use crate::api::replica::Way;
 use crate::api::supply::Supply;
 use crate::api::swarmd::log::Log;
-use crate::api::{About, Api, server};
+use crate::api::{About, Api, IsRevoked, server};
 use crate::clock;
 use crate::cluster::{Cluster, Desk};
 use crate::config::{Config, Settings};
@@ -147,7 +147,7 @@ pub fn start(settings: &Settings, parts: Parts<'_>, cancel: &CancellationToken) 
 }
 
 /// Which certificates count no more, by serial number. Without the cluster's own nobody is told.
-fn revoked(config: &Config) -> Result<Arc<dyn Fn(&str) -> bool + Send + Sync>> {
+fn revoked(config: &Config) -> Result<IsRevoked> {
     if !config.has_pki() {
         return Ok(Arc::new(|_| false));
     }

@@ -68,6 +68,9 @@ use crate::scheduler;
 use crate::systemd::host::Host;
 use crate::tls::pki::authority::Authority;
 
+/// Whether the certificate with this serial number was revoked.
+pub type IsRevoked = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// Everything that the answers are made from. One for the process, shared.
 pub struct Api {
     /// The engines.
@@ -81,7 +84,7 @@ pub struct Api {
     /// How much one client may ask for.
     pub limits: Arc<limits::Limits>,
     /// Whether the certificate with a serial number counts no more.
-    pub revoked: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    pub revoked: IsRevoked,
     /// Where the engines are listed.
     pub discovery: Backend,
     /// How discovery stands.

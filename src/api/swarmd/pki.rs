@@ -41,7 +41,7 @@ impl Api {
             Page::Join => (self.joining(call, read(body)?)?, true),
             Page::Renew => (self.renewing(call, read(body)?)?, true),
             Page::Trust => (Errand::Trust, false),
-            Page::Authority => (self.from_manager(call, body)?, false),
+            Page::Authority => (self.passed_by_manager(call, body)?, false),
             Page::Tokens => (Errand::Tokens, false),
             Page::NewToken => (Errand::NewToken(read(body)?), false),
             Page::RevokeToken => (Errand::RevokeToken { id: name.to_string() }, false),
@@ -112,7 +112,7 @@ impl Api {
     }
 
     /// What another manager passes on.
-    fn from_manager(&self, call: &Call, body: &Bytes) -> Result<Errand> {
+    fn passed_by_manager(&self, call: &Call, body: &Bytes) -> Result<Errand> {
         // It would come back to us.
         if call.caller.standing != Standing::Manager || self.authority.is_none() {
             return Err(members_only());
@@ -140,8 +140,9 @@ impl Api {
         if let Some(address) = self.about.lan.borrow().addresses.first() {
             return address.to_string();
         }
-        let exposed = self.about.listeners.iter().filter_map(|l| l.strip_prefix("tcp://")?.rsplit_once(':'));
-        let (host, port) = exposed.last().unwrap_or(("", "3376"));
+        let mut exposed =
+            self.about.listeners.iter().filter_map(|l| l.strip_prefix("tcp://")?.rsplit_once(':'));
+        let (host, port) = exposed.next_back().unwrap_or(("", "3376"));
         match host {
             "" | "0.0.0.0" | "[::]" => format!("{}:{port}", self.host.name),
             host => format!("{host}:{port}"),

@@ -34,7 +34,7 @@ pub fn of_agent(peer: IpAddr, hostname: &str, name: Option<&str>, others: &[Reco
     let hostname = hostname.to_ascii_lowercase();
     let others_have = || {
         let of_others = |r: &&Record| !(r.kind == "agent" && Some(r.name.as_str()) == name);
-        others.iter().filter(of_others).any(|r| r.hosts.iter().any(|host| *host == hostname))
+        others.iter().filter(of_others).any(|r| r.hosts.contains(&hostname))
     };
     if is_name(&hostname) && !EVERYBODYS.contains(&hostname.as_str()) && !others_have() {
         hosts.push(hostname);
