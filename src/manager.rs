@@ -16,7 +16,7 @@ use crate::api::platforms::Platforms;
 use crate::api::replica::Way;
 use crate::api::supply::Supply;
 use crate::api::swarmd::log::Log;
-use crate::api::{About, Api, Taken, server};
+use crate::api::{About, Api, IsRevoked, server};
 use crate::clock;
 use crate::cluster::{Cluster, Desk};
 use crate::config::{Config, Settings};
@@ -149,8 +149,8 @@ pub fn start(settings: &Settings, parts: Parts<'_>, cancel: &CancellationToken) 
     Ok(Manager { cluster, discovery, outlook, listeners, streams, election, advertising })
 }
 
-/// Whether the certificate with a serial number counts no more: only our own CA takes certificates back.
-fn revoked(config: &Config) -> Result<Taken> {
+/// Which certificates count no more, by serial number. Without the cluster's own nobody is told.
+fn revoked(config: &Config) -> Result<IsRevoked> {
     if !config.has_pki() {
         return Ok(Arc::new(|_| false));
     }

@@ -70,8 +70,8 @@ use crate::scheduler;
 use crate::systemd::host::Host;
 use crate::tls::pki::authority::Authority;
 
-/// Whether the certificate with a serial number counts no more.
-pub type Taken = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+/// Whether the certificate with this serial number was revoked.
+pub type IsRevoked = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// Everything that the answers are made from. One for the process, shared.
 pub struct Api {
@@ -86,7 +86,7 @@ pub struct Api {
     /// How much one client may ask for.
     pub limits: Arc<limits::Limits>,
     /// Whether the certificate with a serial number counts no more.
-    pub revoked: Taken,
+    pub revoked: IsRevoked,
     /// Where the engines are listed.
     pub discovery: Backend,
     /// How discovery stands.

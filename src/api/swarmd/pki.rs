@@ -17,7 +17,7 @@ use crate::api::{Api, error};
 use crate::clock;
 use crate::docker::endpoint::Endpoint;
 use crate::docker::http::Body;
-use crate::enroll::talk::{Minted, NewUser, Request, SCHEME};
+use crate::enroll::talk::{Minted, Request, SCHEME};
 use crate::enroll::{Errand, ask};
 use crate::error::{Error, Kind, Result};
 use crate::tls::ClientTls;
@@ -41,22 +41,18 @@ impl Api {
             Page::Join => (self.joining(call, read(body)?)?, true),
             Page::Renew => (self.renewing(call, read(body)?)?, true),
             Page::Trust => (Errand::Trust, false),
-            Page::Authority => (self.passed_errand(call, body)?, false),
+            Page::Authority => (self.passed_by_manager(call, body)?, false),
             Page::Tokens => (Errand::Tokens, false),
             Page::NewToken => (Errand::NewToken(read(body)?), false),
             Page::RevokeToken => (Errand::RevokeToken { id: name.to_string() }, false),
             Page::Rotate => (Errand::Rotate, false),
             Page::Finish => (Errand::Finish(read(body)?), false),
-            Page::NewUser => (new_user(read(body)?), false),
             Page::Revoke => (Errand::Revoke(read(body)?), false),
             _ => (Errand::Standing, false),
         };
         let mut value = self.run(errand).await?;
         if adds {
             value["discovery"] = self.config().discovery.url.clone().unwrap_or_default().into();
-        }
-        if page == Page::NewUser {
-            value["manager"] = self.reached_at().into();
         }
         if page == Page::NewToken {
             value["manager"] = self.reached_at().into();
@@ -116,7 +112,7 @@ impl Api {
     }
 
     /// What another manager passes on.
-    fn passed_errand(&self, call: &Call, body: &Bytes) -> Result<Errand> {
+    fn passed_by_manager(&self, call: &Call, body: &Bytes) -> Result<Errand> {
         // It would come back to us.
         if call.caller.standing != Standing::Manager || self.authority.is_none() {
             return Err(members_only());
@@ -164,8 +160,4 @@ fn address(call: &Call) -> Option<IpAddr> {
 
 fn members_only() -> Error {
     Error::client(Kind::Status(StatusCode::FORBIDDEN.as_u16()), "that is between the members of the cluster")
-}
-
-fn new_user(NewUser { csr, name, role, life }: NewUser) -> Errand {
-    Errand::IssueUser { csr, name, role, life }
 }
