@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::iter::repeat_n;
 use std::sync::Arc;
 
 use crate::engine::Container;
@@ -27,7 +28,9 @@ pub struct Directory(Vec<Arc<Vec<Arc<Part>>>>);
 
 impl Default for Directory {
     fn default() -> Directory {
-        Directory(vec![Arc::new(vec![Arc::default(); PARTS]); PARTS])
+        // All parts are one empty one until something comes in.
+        let upper = Arc::new(repeat_n(Arc::default(), PARTS).collect());
+        Directory(repeat_n(upper, PARTS).collect())
     }
 }
 

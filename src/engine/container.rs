@@ -227,7 +227,9 @@ impl Entry {
         // Status texts come from a fixed vocabulary, yet they are escaped like any other text.
         match status.bytes().all(|b| (b' '..0x7f).contains(&b) && !matches!(b, b'"' | b'\\')) {
             true => {
-                [b"\"", status.as_bytes(), b"\""].into_iter().for_each(|part| out.extend_from_slice(part))
+                out.push(b'"');
+                out.extend_from_slice(status.as_bytes());
+                out.push(b'"');
             }
             false => out.extend_from_slice(serde_json::to_string(status).unwrap_or_default().as_bytes()),
         }
