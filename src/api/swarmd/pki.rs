@@ -18,7 +18,7 @@ use crate::clock;
 use crate::docker::endpoint::Endpoint;
 use crate::docker::http::Body;
 use crate::docker::json::flaw;
-use crate::enroll::talk::{Minted, Request, SCHEME};
+use crate::enroll::talk::{Minted, NewUser, Request, SCHEME};
 use crate::enroll::{Errand, ask};
 use crate::error::{Error, Kind, Result};
 use crate::tls::ClientTls;
@@ -48,12 +48,16 @@ impl Api {
             Page::RevokeToken => (Errand::RevokeToken { id: name.to_string() }, false),
             Page::Rotate => (Errand::Rotate, false),
             Page::Finish => (Errand::Finish(read(body)?), false),
+            Page::NewUser => (new_user(read(body)?), false),
             Page::Revoke => (Errand::Revoke(read(body)?), false),
             _ => (Errand::Standing, false),
         };
         let mut value = self.run(errand).await?;
         if adds {
             value["discovery"] = self.config().discovery.url.clone().unwrap_or_default().into();
+        }
+        if page == Page::NewUser {
+            value["manager"] = self.reached_at().into();
         }
         if page == Page::NewToken {
             value["manager"] = self.reached_at().into();
@@ -162,4 +166,8 @@ fn address(call: &Call) -> Option<IpAddr> {
 
 fn members_only() -> Error {
     Error::client(Kind::Status(StatusCode::FORBIDDEN.as_u16()), "that is between the members of the cluster")
+}
+
+fn new_user(NewUser { csr, name, role, life }: NewUser) -> Errand {
+    Errand::IssueUser { csr, name, role, life }
 }
