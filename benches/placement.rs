@@ -133,7 +133,7 @@ fn request(body: &Value) -> Request {
 
 fn promised(view: &View, count: usize) -> Pending {
     let mut pending = Pending::default();
-    for node in view.nodes().iter().step_by((view.nodes().len() / count).max(1)) {
+    for node in view.nodes().step_by((view.nodes().len() / count).max(1)) {
         let container = request(&json!({"HostConfig": {"Memory": 1 << 20}})).reservation(node);
         pending.reserve(Reservation { addr: node.addr.clone(), container });
     }

@@ -15,7 +15,7 @@ use crate::cluster::members::Reserved;
 use crate::cluster::pending::{Pending, Reservation};
 use crate::cluster::view::View;
 use crate::docker::http::{Body, answered, boxed, full, read_whole};
-use crate::docker::json::Object;
+use crate::docker::json::{self, Object};
 use crate::docker::platform::Platform;
 use crate::engine::container::{SWARM_ID, moves_on_failure};
 use crate::engine::refresh::What;
@@ -84,7 +84,7 @@ impl Api {
     pub async fn create_container(self: &Arc<Self>, mut call: Call) -> Result<Response<Body>> {
         let body = call.read_body().await?;
         let body = Object::parse(&body)
-            .map_err(|e| Error::client(Kind::Invalid, format!("invalid request body: {e}")))?;
+            .map_err(|e| Error::client(Kind::Invalid, format!("invalid request body: {}", json::flaw(&e))))?;
         let wanted = self.understand(&self.cluster.view(), &call.query, body).await?;
         let draft = Draft { ask: call.ask(), wanted, excluded: Vec::new() };
         let created = self.create(draft).await?;

@@ -12,7 +12,7 @@ use crate::cluster::nets::{self, Group};
 use crate::cluster::view::View;
 use crate::docker::filters::Filters;
 use crate::docker::http::{Body, CALL_DEADLINE, answered, full, read_whole};
-use crate::docker::json::Object;
+use crate::docker::json::{self, Object};
 use crate::docker::types::Labels;
 use crate::engine::Node;
 use crate::engine::refresh::What;
@@ -79,7 +79,7 @@ impl Api {
     pub async fn create_network(&self, mut call: Call) -> Result<Response<Body>> {
         let body = call.read_body().await?;
         let mut body = Object::parse(&body)
-            .map_err(|e| Error::client(Kind::Invalid, format!("invalid request body: {e}")))?;
+            .map_err(|e| Error::client(Kind::Invalid, format!("invalid request body: {}", json::flaw(&e))))?;
         let view = self.cluster.view();
         let asked: String = body.get("Name").unwrap_or_default();
         let mut request = Request::default();
@@ -159,7 +159,7 @@ impl Api {
     pub async fn connect_network(&self, mut call: Call, name: &str, verb: &str) -> Result<Response<Body>> {
         let body = call.read_body().await?;
         let mut body = Object::parse(&body)
-            .map_err(|e| Error::client(Kind::Invalid, format!("invalid request body: {e}")))?;
+            .map_err(|e| Error::client(Kind::Invalid, format!("invalid request body: {}", json::flaw(&e))))?;
         let wanted: String = body.get("Container").unwrap_or_default();
         if wanted.is_empty() {
             return Err(Error::client(Kind::NotFound, "Container is not specified"));

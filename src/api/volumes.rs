@@ -15,7 +15,7 @@ use crate::cluster::lookup;
 use crate::cluster::view::View;
 use crate::docker::filters::Filters;
 use crate::docker::http::{Body, CALL_DEADLINE, answered};
-use crate::docker::json::Object;
+use crate::docker::json::{self, Object};
 use crate::engine::inventory::Volume;
 use crate::engine::refresh::What;
 use crate::engine::{Container, Node};
@@ -62,8 +62,9 @@ impl Api {
         let body = call.read_body().await?;
         let mut body = match body.is_empty() {
             true => Object::default(),
-            false => Object::parse(&body)
-                .map_err(|e| Error::client(Kind::Invalid, format!("invalid request body: {e}")))?,
+            false => Object::parse(&body).map_err(|e| {
+                Error::client(Kind::Invalid, format!("invalid request body: {}", json::flaw(&e)))
+            })?,
         };
         let nodes = self.volume_nodes(&mut body)?;
         let text = body.to_json();

@@ -218,14 +218,7 @@ pub static KEYS: &[Key] = &[
     key!("manager.node-prefix", "--node-prefix", LIVE, manager.node_prefix, Value::boolean, plain),
     key!("access.reader-logs", "access.reader-logs", LIVE, access.reader_logs, Value::boolean, plain),
     key!("access.deployer-allow", "access.deployer-allow", LIVE, access.deployer_allow, leaves, words),
-    key!(
-        "access.deployer-binds",
-        "access.deployer-binds",
-        RESTART,
-        access.deployer_binds,
-        directories,
-        paths
-    ),
+    key!("access.deployer-binds", "access.deployer-binds", LIVE, access.deployer_binds, directories, paths),
     key!("limits.connections", "limits.connections", RESTART, limits.connections, count, plain),
     key!(
         "limits.connections-per-client",

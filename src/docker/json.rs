@@ -11,6 +11,17 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+/// Why a text could not be read, without what stands in it: that may be a password at the wrong place, and goes to the
+/// log.
+pub fn flaw(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    // "invalid type: string \"...\", expected a sequence at line 1 column 12"
+    match text.rfind(", expected ") {
+        Some(at) if error.is_data() => text[at + 2..].to_string(),
+        _ => text,
+    }
+}
+
 /// One level of a JSON object: fields in order, values unparsed.
 #[derive(Debug, Clone, Default)]
 pub struct Object {
@@ -133,6 +144,13 @@ impl Serialize for Object {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flaw_is_told_without_what_was_said() {
+        let told = |text: &str| flaw(&serde_json::from_str::<Vec<u8>>(text).unwrap_err());
+        assert_eq!(told(r#""SECRET, expected nothing""#), "expected a sequence at line 1 column 26");
+        assert_eq!(told("[1"), "EOF while parsing a list at line 1 column 2");
+    }
 
     #[test]
     fn untouched_fields_leave_as_they_came() {

@@ -21,6 +21,7 @@ pub mod specs;
 pub mod status;
 pub mod task;
 mod tell;
+pub mod turns;
 
 pub use container::Container;
 pub use inventory::Inventory;

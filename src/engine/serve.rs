@@ -16,7 +16,8 @@ use crate::engine::inventory::Asked;
 use crate::engine::news;
 use crate::engine::questions::{self, Answer};
 use crate::engine::refresh::{What, Wishes};
-use crate::engine::task::{Command, Engine, LONGEST_PING_PAUSE};
+use crate::engine::task::{Command, Engine};
+use crate::engine::turns::LONGEST_PING_PAUSE;
 use crate::error::Result;
 
 /// An answer that takes longer makes the engine suspect.
@@ -64,7 +65,7 @@ impl<'a> Serving<'a> {
     pub(super) fn new(engine: &'a mut Engine) -> Serving<'a> {
         let now = Instant::now();
         let next_refresh = now + engine.refresh_pause();
-        let next_ping = now + engine.ping_pause().mul_f64(engine.rng.f64());
+        let next_ping = now + engine.options.turns.ping_pause().mul_f64(engine.rng.f64());
         let next_specs = now + engine.specs_pause();
         let rough = engine.ledger.rough().collect();
         Serving {
@@ -108,7 +109,7 @@ impl<'a> Serving<'a> {
                     }
                 }
                 () = sleep_until(self.next_ping) => {
-                    self.next_ping = Instant::now() + self.engine.ping_pause();
+                    self.next_ping = Instant::now() + self.engine.options.turns.ping_pause();
                     self.want(What::Ping, None);
                 }
                 () = sleep_until(self.stale_due.unwrap_or(self.next_refresh)), if self.stale_due.is_some() => {
@@ -229,7 +230,7 @@ impl<'a> Serving<'a> {
         let mut more = None;
         match answer {
             Ok(answer) => {
-                self.next_ping = Instant::now() + self.engine.ping_pause();
+                self.next_ping = Instant::now() + self.engine.options.turns.ping_pause();
                 more = self.fold(asked, answer);
             }
             Err(error) if *what == What::Ping => {

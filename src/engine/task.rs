@@ -5,7 +5,7 @@
 //! others in line, so a stuck question holds up nobody.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -28,16 +28,13 @@ use crate::engine::node::Node;
 use crate::engine::refresh::What;
 use crate::engine::serve::Serving;
 use crate::engine::specs::Specs;
+use crate::engine::turns::Turns;
 use crate::error::{Error, Result};
 use crate::systemd::beat::{Beat, Beats};
 use crate::tls::ClientTls;
 
 /// Commands that may wait for a task before its users are told to wait.
 const COMMAND_QUEUE: usize = 256;
-/// Engines that are read from the beginning at once: those that do not answer must not keep others waiting long.
-const CONNECTS: usize = 64;
-/// Details of containers that are read at once.
-const DETAILS: usize = 8;
 /// How long a caller waits for a refresh before it goes on with what is known.
 const REFRESH_PATIENCE: Duration = Duration::from_secs(3);
 /// Pause between two readings of the specs, which change with a reload or a restart, both of which show by
@@ -45,12 +42,6 @@ const REFRESH_PATIENCE: Duration = Duration::from_secs(3);
 const SPECS_INTERVAL: Duration = Duration::from_secs(3600);
 /// The same while the engine's clock is known to be wrong.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(300);
-/// Pauses between two pings of an engine that seems well: they find one that hangs without closing anything.
-const SHORTEST_PING_PAUSE: Duration = Duration::from_secs(5);
-pub(super) const LONGEST_PING_PAUSE: Duration = Duration::from_secs(60);
-/// Pings of all engines together in a second. In a big cluster one that nobody calls is found late: as soon as it
-/// is called it is suspected.
-const PINGS: u64 = 16;
 /// An engine is not connected to again sooner than this after the last time.
 const SHORTEST_SERVICE: Duration = Duration::from_millis(300);
 /// Reading everything from an engine takes less than this, or hangs: the sum of many deadlines, and then some.
@@ -69,27 +60,6 @@ pub struct Options {
     pub beats: Beats,
     /// What engines take in turns, so that a manager that starts, or whose network blinks, storms nobody.
     pub turns: Arc<Turns>,
-}
-
-/// What engines take in turns.
-#[derive(Debug)]
-pub struct Turns {
-    /// Engines that are read from the beginning at once.
-    pub connects: Semaphore,
-    /// Containers whose details are read at once, without anybody's waiting.
-    pub details: Semaphore,
-    /// How many engines there are.
-    pub engines: AtomicUsize,
-}
-
-impl Default for Turns {
-    fn default() -> Turns {
-        Turns {
-            connects: Semaphore::new(CONNECTS),
-            details: Semaphore::new(DETAILS),
-            engines: AtomicUsize::new(0),
-        }
-    }
 }
 
 /// Where a task's findings go. Called from the task; must not block.
@@ -394,12 +364,6 @@ impl Engine {
     /// Whether entries would be made otherwise now than they were: then all is read again.
     pub(super) fn is_named_otherwise(&self) -> bool {
         self.prefixed != self.options.settings.now().manager.node_prefix
-    }
-
-    /// A pause between two pings: short, but all engines together get only so many in a second.
-    pub(super) fn ping_pause(&self) -> Duration {
-        let engines = self.options.turns.engines.load(Ordering::Relaxed) as u64;
-        Duration::from_millis(engines * 1000 / PINGS).clamp(SHORTEST_PING_PAUSE, LONGEST_PING_PAUSE)
     }
 
     /// The pause between two readings of the specs.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::docker::json::Object;
+use crate::docker::json::{self, Object};
 use crate::docker::platform::Platform;
 use crate::docker::types::{Device, DeviceRequest, HostConfig, Labels, PortBinding};
 use crate::engine::resources::{cpus_of_shares, shares_of_cpus};
@@ -241,7 +241,8 @@ fn field<T: DeserializeOwned + Default>(object: &Object, key: &str) -> Result<T>
 }
 
 fn parse<T: DeserializeOwned>(key: &str, raw: &str) -> Result<T> {
-    serde_json::from_str(raw).map_err(|e| Error::client(Kind::Invalid, format!("invalid {key}: {e}")))
+    serde_json::from_str(raw)
+        .map_err(|e| Error::client(Kind::Invalid, format!("invalid {key}: {}", json::flaw(&e))))
 }
 
 #[cfg(test)]

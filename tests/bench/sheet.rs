@@ -76,7 +76,7 @@ pub fn percentile(values: &mut [f64], percent: usize) -> f64 {
 fn figure(value: f64) -> String {
     match value.abs() {
         _ if value.is_infinite() => "never".to_string(),
-        v if v == 0.0 => "0".to_string(),
+        0.0 => "0".to_string(),
         v if v < 0.1 => format!("{value:.3}"),
         v if v < 10.0 => format!("{value:.2}"),
         v if v < 100.0 => format!("{value:.1}"),

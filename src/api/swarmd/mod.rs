@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 use crate::api::call::Call;
 use crate::api::{Api, error};
 use crate::docker::http::Body;
+use crate::docker::json::flaw;
 use crate::election::Role;
 use crate::error::{Error, Kind, Result};
 
@@ -122,5 +123,5 @@ fn answer<T: Serialize>(value: &T) -> Response<Body> {
 fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
     let text: &[u8] = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(text)
-        .map_err(|e| Error::client(Kind::Invalid, format!("invalid request body: {e}")))
+        .map_err(|e| Error::client(Kind::Invalid, format!("invalid request body: {}", flaw(&e))))
 }

@@ -17,6 +17,7 @@ use crate::api::{Api, error};
 use crate::clock;
 use crate::docker::endpoint::Endpoint;
 use crate::docker::http::Body;
+use crate::docker::json::flaw;
 use crate::enroll::talk::{Minted, Request, SCHEME};
 use crate::enroll::{Errand, ask};
 use crate::error::{Error, Kind, Result};
@@ -117,7 +118,8 @@ impl Api {
         if call.caller.standing != Standing::Manager || self.authority.is_none() {
             return Err(members_only());
         }
-        serde_json::from_slice(body).map_err(|e| Error::client(Kind::Invalid, format!("no errand: {e}")))
+        serde_json::from_slice(body)
+            .map_err(|e| Error::client(Kind::Invalid, format!("no errand: {}", flaw(&e))))
     }
 
     fn not_too_often(&self, call: &Call) -> Result<()> {

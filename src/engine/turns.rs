@@ -1,0 +1,48 @@
+//! What all engines share, so that a manager that starts, or whose network blinks, storms neither them nor itself: how
+//! many are read at once, and how often all together are pinged.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+/// Engines that are read from the beginning at once: those that do not answer must not keep others waiting long.
+const CONNECTS: usize = 64;
+/// Details of containers that are read at once.
+const DETAILS: usize = 8;
+/// Pauses between two pings of an engine that seems well: they find one that hangs without closing anything.
+const SHORTEST_PING_PAUSE: Duration = Duration::from_secs(5);
+/// The longest of them.
+pub const LONGEST_PING_PAUSE: Duration = Duration::from_secs(60);
+/// Pings of all engines together in a second. In a big cluster one that nobody calls is found late: as soon as it
+/// is called it is suspected.
+const PINGS: u64 = 16;
+
+/// What engines take in turns.
+#[derive(Debug)]
+pub struct Turns {
+    /// Engines that are read from the beginning at once.
+    pub connects: Semaphore,
+    /// Containers whose details are read at once, without anybody's waiting.
+    pub details: Semaphore,
+    /// How many engines there are.
+    pub engines: AtomicUsize,
+}
+
+impl Default for Turns {
+    fn default() -> Turns {
+        Turns {
+            connects: Semaphore::new(CONNECTS),
+            details: Semaphore::new(DETAILS),
+            engines: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Turns {
+    /// A pause between two pings: short, but all engines together get only so many in a second.
+    pub fn ping_pause(&self) -> Duration {
+        let engines = self.engines.load(Ordering::Relaxed) as u64;
+        Duration::from_millis(engines * 1000 / PINGS).clamp(SHORTEST_PING_PAUSE, LONGEST_PING_PAUSE)
+    }
+}
