@@ -3,8 +3,8 @@
 //! The fields are those of API 1.22 to 1.52. A new one is refused until it has a line here.
 
 use crate::access::rules::{
-    binds, capabilities, mount, network, network_mode, network_options, not_negative, own_or, proc_paths,
-    security, volume_options, volume_paths, volumes_from,
+    binds, capabilities, mount, network, network_labels, network_mode, network_options, not_negative, own_or,
+    proc_paths, security, volume_options, volume_paths, volumes_from,
 };
 use crate::access::shape::{Field, Judge, Shape, free, mild, off, shaped};
 use crate::access::strict::Tree;
@@ -366,7 +366,7 @@ static NETWORK: Shape = Fields(&[&[
         ]]),
     ),
     shaped("Options", Rule(network_options)),
-    free("Labels"),
+    shaped("Labels", Rule(network_labels)),
 ]]);
 
 /// `POST /networks/{name}/connect`

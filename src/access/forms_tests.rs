@@ -195,6 +195,18 @@ fn directories_are_given_with_what_is_below_them() {
 }
 
 #[test]
+fn nobody_says_that_a_network_is_a_copy_of_another() {
+    let create = |labels: &str| {
+        let body = format!(r#"{{"Name":"evil","Labels":{labels}}}"#);
+        with(&Access::default(), Form::Network, &body).map(|_| ())
+    };
+    assert_eq!(create(r#"{"a":"b","com.docker.swarm.network.driver":"auto"}"#), Ok(()));
+    assert_eq!(create("{}"), Ok(()));
+    let forged = r#"{"a":"b","com.docker.swarm.network.origin":"abcdef"}"#;
+    assert_eq!(create(forged), Err(403));
+}
+
+#[test]
 fn other_bodies_give_nothing_of_the_host_either() {
     for (form, body, code) in [
         (Form::Exec, r#"{"Cmd":["sh"],"Privileged":true}"#, 403),

@@ -29,3 +29,4 @@ mod properties_tests;
 
 pub use caller::{Caller, Standing};
 pub use policy::Class;
+pub use rules::ORIGIN;

@@ -33,6 +33,9 @@ const NETWORK_OPTIONS: [&str; 4] = [
     "encrypted",
 ];
 
+/// On a network that is a copy of another node's: the ID of the first one. Managers set it, nobody else.
+pub const ORIGIN: &str = "com.docker.swarm.network.origin";
+
 /// What a tmpfs may be told.
 const TMPFS_OPTIONS: [&str; 6] = ["size=", "mode=", "uid=", "gid=", "nr_inodes=", "nr_blocks="];
 
@@ -199,6 +202,14 @@ fn is_tmpfs(options: &Tree) -> bool {
             ("o", Some(all)) => all.split(',').all(harmless),
             _ => false,
         })
+}
+
+/// Labels of a network, but not the one by which it would become a part of another.
+pub(super) fn network_labels(judge: &mut Judge<'_>, tree: &Tree) -> Result<()> {
+    match field(tree, ORIGIN) {
+        Tree::Null => Ok(()),
+        _ => Err(judge.forbid(&format!("with {ORIGIN:?}"))),
+    }
 }
 
 pub(super) fn network_options(judge: &mut Judge<'_>, tree: &Tree) -> Result<()> {

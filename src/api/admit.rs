@@ -15,7 +15,7 @@ use crate::api::Api;
 use crate::api::answer::{Answer, Manager, Many, New, One, Several, Streams};
 use crate::api::call::{Call, encode};
 use crate::api::route::Route;
-use crate::cluster::view::View;
+use crate::cluster::nets;
 use crate::config::Leave;
 use crate::docker::http::{CALL_DEADLINE, answered};
 use crate::engine::Node;
@@ -69,7 +69,7 @@ impl Api {
             return Ok(());
         }
         let view = self.cluster.view();
-        if let Some(network) = call.joins.iter().find(|name| is_hosts(&view, name)) {
+        if let Some(network) = call.joins.iter().find(|name| nets::may_be_hosts(&view, name)) {
             return Err(forbidden(format!(
                 "{network:?} is the network of the host, which is not for this role"
             ))
@@ -96,7 +96,7 @@ impl Api {
         let inspect = self.read(&node, &format!("/containers/{}/json", encode(&id))).await?;
         let networks = forms::check_entered(&inspect, &self.config().access)?;
         let view = self.cluster.view();
-        match networks.iter().any(|name| is_hosts(&view, name)) {
+        match networks.iter().any(|name| nets::may_be_hosts(&view, name)) {
             true => Err(forbidden("the container has something of the host: its network")),
             false => Ok(()),
         }
@@ -169,17 +169,6 @@ fn asked(route: &Route) -> Asked {
         Answer::Placed(New::Image) => Asked::Build,
         _ => Asked::Any,
     }
-}
-
-/// Whether a query means the network of a host, as engines read it: a whole ID, else a name, else the begin of an ID.
-fn is_hosts(view: &View, query: &str) -> bool {
-    let bare = query.rsplit('/').next().unwrap_or_default();
-    let all = || view.validated().flat_map(|n| n.inventory.networks.iter().map(|net| &net.fields));
-    let hosts = || all().filter(|net| net.driver == "host" || net.name == "host");
-    let named = all().any(|net| net.name == bare);
-    bare == "host"
-        || hosts().any(|net| net.name == bare || net.id == bare)
-        || (!bare.is_empty() && !named && hosts().any(|net| net.id.starts_with(bare)))
 }
 
 /// The media type, without what comes behind it. Engines take the first of several headers, others the last.
