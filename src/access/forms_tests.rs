@@ -1,5 +1,6 @@
 //! Bodies, good and bad, held against what deployers may say.
 
+use super::check_volume;
 use super::forms::{Form, check, check_entered};
 use crate::config::{Access, Leave};
 use crate::error::Kind;
@@ -42,7 +43,7 @@ fn what_clients_send_for_a_plain_container_passes() {
         "ReadonlyPaths":null,"Mounts":[{"Type":"tmpfs","Target":"/t"},{"Type":"volume","Source":"data","Target":"/e"}]},
         "NetworkingConfig":{"EndpointsConfig":{"back":{"Aliases":["a"]}}}}"#;
     let checked = check(Form::Create, body.as_bytes(), &Access::default()).unwrap();
-    assert_eq!(checked.networks, ["back"]);
+    assert_eq!(checked.named.networks, ["back"]);
     assert!(checked.body.contains(r#""Labels":{"a":"1","A":"2"}"#) && !checked.body.contains("Runtime"));
 }
 
@@ -204,6 +205,29 @@ fn nobody_says_that_a_network_is_a_copy_of_another() {
     assert_eq!(create("{}"), Ok(()));
     let forged = r#"{"a":"b","com.docker.swarm.network.origin":"abcdef"}"#;
     assert_eq!(create(forged), Err(403));
+}
+
+#[test]
+fn volumes_that_are_there_are_looked_at() {
+    let body = r#"{"HostConfig":{"Binds":["data:/a","pi1/more:/b","/anon"],
+        "Mounts":[{"Type":"volume","Source":"third","Target":"/c"},{"Type":"volume","Target":"/d"}]}}"#;
+    let named = check(Form::Create, body.as_bytes(), &Access::default()).unwrap().named;
+    assert_eq!(named.volumes, ["data", "pi1/more", "third"]);
+    let named = check_entered(body.as_bytes(), &Access::default()).unwrap();
+    assert_eq!(named.volumes, ["data", "pi1/more", "third"]);
+    let made = r#"{"HostConfig":{"Mounts":[{"Type":"volume","Source":"x","Target":"/c","VolumeOptions":
+        {"DriverConfig":{"Name":"local","Options":{"type":"none","o":"bind","device":"/srv"}}}}]}}"#;
+    assert!(check_entered(made.as_bytes(), &Access::default()).is_err());
+    let may = |driver: &str, options: &[(&str, &str)], access: &Access| {
+        let options: Vec<_> = options.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect();
+        check_volume("data", driver, options.iter().map(|(k, v)| (k, v)), access).is_ok()
+    };
+    let bind: &[_] = &[("type", "none"), ("o", "bind"), ("device", "/srv/x")];
+    let none = Access::default();
+    assert!(may("local", &[], &none) && may("local", &[("type", "tmpfs"), ("device", "tmpfs")], &none));
+    assert!(!may("local", bind, &none) && !may("other", &[], &none));
+    let leave = Access { deployer_allow: vec![Leave::VolumeDrivers], ..Access::default() };
+    assert!(may("local", bind, &leave) && may("other", &[], &leave));
 }
 
 #[test]

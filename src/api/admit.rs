@@ -7,16 +7,17 @@ use bytes::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, TRAILER};
 use hyper::{HeaderMap, Method};
 
-use crate::access::Class;
 use crate::access::forms::{self, Form};
 use crate::access::parameters::{self, Asked};
 use crate::access::policy::{self, Options, forbidden};
+use crate::access::{Class, check_volume};
 use crate::api::Api;
 use crate::api::answer::{Answer, Manager, Many, New, One, Several, Streams};
 use crate::api::call::{Call, encode};
 use crate::api::route::Route;
-use crate::cluster::nets;
-use crate::config::Leave;
+use crate::cluster::view::View;
+use crate::cluster::{lookup, nets};
+use crate::config::{Access, Leave};
 use crate::docker::http::{CALL_DEADLINE, answered};
 use crate::engine::Node;
 use crate::error::{Error, Kind, Result};
@@ -53,7 +54,8 @@ impl Api {
             is_json(call.request.headers())?;
         }
         let checked = forms::check(form, &body, access)?;
-        call.joins.extend(checked.networks);
+        call.joins.extend(checked.named.networks);
+        call.mounts.extend(checked.named.volumes);
         let headers = call.request.headers_mut();
         headers.remove(CONTENT_TYPE);
         if !checked.body.is_empty() {
@@ -75,6 +77,7 @@ impl Api {
             ))
             .advise("it takes the role admin, or \"host-network\" in [access] deployer-allow"));
         }
+        check_volumes(&view, &call.mounts, &self.config().access)?;
         if route.class == Class::Enter {
             self.admit_into(route).await?;
         }
@@ -94,9 +97,11 @@ impl Api {
         };
         let (node, id) = container;
         let inspect = self.read(&node, &format!("/containers/{}/json", encode(&id))).await?;
-        let networks = forms::check_entered(&inspect, &self.config().access)?;
+        let config = self.config();
+        let named = forms::check_entered(&inspect, &config.access)?;
         let view = self.cluster.view();
-        match networks.iter().any(|name| nets::may_be_hosts(&view, name)) {
+        check_volumes(&view, &named.volumes, &config.access)?;
+        match named.networks.iter().any(|name| nets::may_be_hosts(&view, name)) {
             true => Err(forbidden("the container has something of the host: its network")),
             false => Ok(()),
         }
@@ -132,6 +137,18 @@ impl Api {
         let (status, answer) = handle.client.call(Method::GET, path, CALL_DEADLINE).await?;
         if status.is_success() { Ok(answer) } else { Err(answered(status, &answer)) }
     }
+}
+
+/// Whether none of these volumes is a directory of a host, on whatever node: where it is missing, it is made as it is
+/// elsewhere.
+fn check_volumes(view: &View, names: &[String], access: &Access) -> Result<()> {
+    for name in names {
+        let bare = name.rsplit('/').next().unwrap_or_default();
+        for (_, volume) in lookup::volumes(view, bare) {
+            check_volume(bare, &volume.fields.driver, volume.fields.options.iter(), access)?;
+        }
+    }
+    Ok(())
 }
 
 /// What a route carries. Whatever is not named here carries no body.
