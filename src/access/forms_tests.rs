@@ -174,13 +174,14 @@ fn leave_opens_what_it_names_and_nothing_else() {
 }
 
 #[test]
-fn directories_are_given_with_what_is_below_them() {
+fn directories_are_given_without_what_is_below_them() {
     let access = Access { deployer_binds: vec!["/srv/data".into()], ..Access::default() };
     for (source, may) in [
         ("/srv/data", true),
         ("/srv/data/", true),
-        ("/srv/data/a/b", true),
-        ("/srv//data/a", true),
+        ("/srv//data", true),
+        ("/srv/data/a/b", false), // `a` may be a link to anywhere
+        ("/srv//data/a", false),
         ("/srv/database", false),
         ("/srv", false),
         ("/", false),
@@ -191,8 +192,11 @@ fn directories_are_given_with_what_is_below_them() {
         let bind = format!(r#"{{"HostConfig":{{"Binds":["{source}:/x"]}}}}"#);
         assert_eq!(with(&access, Form::Create, &bind).is_ok(), may, "{source}");
     }
-    let mount = r#"{"HostConfig":{"Mounts":[{"Type":"bind","Source":"/srv/data/x","Target":"/x"}]}}"#;
-    assert!(with(&access, Form::Create, mount).is_ok());
+    let mount = |source: &str| {
+        format!(r#"{{"HostConfig":{{"Mounts":[{{"Type":"bind","Source":"{source}","Target":"/x"}}]}}}}"#)
+    };
+    assert!(with(&access, Form::Create, &mount("/srv/data")).is_ok());
+    assert!(with(&access, Form::Create, &mount("/srv/data/x")).is_err());
 }
 
 #[test]

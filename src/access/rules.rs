@@ -176,9 +176,10 @@ fn is_volume(source: &str) -> bool {
 fn host_path(judge: &Judge<'_>, source: &str) -> Result<()> {
     let path = Path::new(source);
     let plain = path.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
-    let below = judge.access().deployer_binds.iter().any(|allowed| path.starts_with(allowed));
+    // Not what is below them: whoever mounts one can make links in it, and engines follow links.
+    let listed = judge.access().deployer_binds.iter().any(|allowed| path == allowed);
     // `components` leaves `.` out, which does no harm; `..` and what is not absolute do.
-    match path.is_absolute() && plain && below {
+    match path.is_absolute() && plain && listed {
         true => Ok(()),
         false => Err(judge
             .forbid(&format!("{source:?} of the host"))

@@ -412,7 +412,8 @@ async fn options_open_what_they_name() {
     };
     let create = async |host: Value| dora.post("/containers/create", &with(host)).await.status;
     assert_eq!(create(json!({"NetworkMode": "host"})).await, 201);
-    assert_eq!(create(json!({"Binds": ["/srv/data/a:/a"]})).await, 201);
+    assert_eq!(create(json!({"Binds": ["/srv/data:/a"]})).await, 201);
+    assert_eq!(create(json!({"Binds": ["/srv/data/a:/a"]})).await, 403);
     assert_eq!(create(json!({"PidMode": "host"})).await, 403);
     assert_eq!(create(json!({"Binds": ["/srv/database:/a"]})).await, 403);
     dora.post("/containers/create?name=web", &sleeper()).await.fine();
