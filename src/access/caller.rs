@@ -48,7 +48,7 @@ impl Caller {
             Who::Agent => Standing::Agent,
             Who::User(role) => Standing::User(role),
             Who::Foreign if by_hand => Standing::Trusted,
-            Who::Foreign => Standing::Stranger,
+            Who::Foreign | Who::Nobody => Standing::Stranger,
         };
         Caller { standing, name: identity.name.clone(), serial: Some(identity.serial.clone()) }
     }
@@ -115,6 +115,8 @@ mod tests {
             (Who::User(Role::Reader), true, Standing::User(Role::Reader)),
             (Who::Foreign, true, Standing::Trusted),
             (Who::Foreign, false, Standing::Stranger),
+            (Who::Nobody, true, Standing::Stranger),
+            (Who::Nobody, false, Standing::Stranger),
         ] {
             assert_eq!(Caller::of(&identity(kind), by_hand).standing, standing, "{kind:?}");
         }

@@ -3,10 +3,10 @@
 //! The fields are those of API 1.22 to 1.52. A new one is refused until it has a line here.
 
 use crate::access::rules::{
-    binds, capabilities, mount, network, network_mode, network_options, not_negative, own_or, proc_paths,
-    security, volume_options, volume_paths, volumes_from,
+    binds, capabilities, mount, network, network_labels, network_mode, network_options, not_negative, own_or,
+    proc_paths, security, volume_options, volume_paths, volumes_from,
 };
-use crate::access::shape::{Field, Judge, Shape, free, mild, off, shaped};
+use crate::access::shape::{Field, Judge, Named, Shape, free, mild, off, shaped};
 use crate::access::strict::Tree;
 use crate::config::{Access, Leave};
 use crate::error::{Error, Kind, Result};
@@ -61,8 +61,8 @@ impl Form {
 pub struct Checked {
     /// The body, written anew.
     pub body: String,
-    /// The networks that it names. None of them may be the host's.
-    pub networks: Vec<String>,
+    /// What it names.
+    pub named: Named,
 }
 
 /// Holds a body against its form.
@@ -73,27 +73,27 @@ pub fn check(form: Form, body: &[u8], access: &Access) -> Result<Checked> {
     let empty = body.trim_ascii().is_empty();
     let Some(shape) = form.shape() else {
         return match empty || matches!(body.trim_ascii(), b"{}" | b"null") {
-            true => Ok(Checked { body: String::new(), networks: Vec::new() }),
+            true => Ok(Checked { body: String::new(), named: Named::default() }),
             false => Err(Error::client(Kind::Invalid, "invalid request body: there must be none here")),
         };
     };
     // Engines take these without a body.
     if empty && matches!(form, Form::Volume | Form::Commit | Form::ExecStart) {
-        return Ok(Checked { body: String::new(), networks: Vec::new() });
+        return Ok(Checked { body: String::new(), named: Named::default() });
     }
     let mut judge = Judge::new(access);
     let tree = judge.check(Tree::parse(body)?, shape)?;
     if tree == Tree::Null {
         return Err(judge.wrong("must be an object"));
     }
-    Ok(Checked { body: tree.to_json(), networks: judge.networks })
+    Ok(Checked { body: tree.to_json(), named: judge.named })
 }
 
 /// Whether whoever gets into a container gets something of the host: `inspect` is what its engine says of it.
 ///
 /// # Errors
-/// 403, with what it is. Otherwise the networks that it names.
-pub fn check_entered(inspect: &[u8], access: &Access) -> Result<Vec<String>> {
+/// 403, with what it is. Otherwise what it names.
+pub fn check_entered(inspect: &[u8], access: &Access) -> Result<Named> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Inspected {
@@ -103,7 +103,7 @@ pub fn check_entered(inspect: &[u8], access: &Access) -> Result<Vec<String>> {
     let inspected: Inspected = serde_json::from_slice(inspect).map_err(strange)?;
     let mut judge = Judge::of_seen(access);
     judge.check(Tree::parse(inspected.host_config.get().as_bytes())?, &HOST)?;
-    Ok(judge.networks)
+    Ok(judge.named)
 }
 
 /// `POST /containers/create`. Clients before API 1.18 put a few limits outside of `HostConfig`; engines took all of
@@ -253,8 +253,8 @@ const HOST_FIELDS: &[Field] = &[
 ];
 
 const MOUNT: &[Field] = &[
-    free("Type"),
-    free("Source"),
+    shaped("Type", Shape::Free),
+    shaped("Source", Shape::Free),
     free("Target"),
     free("ReadOnly"),
     free("Consistency"),
@@ -267,7 +267,7 @@ const MOUNT: &[Field] = &[
             free("Subpath"),
             shaped(
                 "DriverConfig",
-                Record(&[&[free("Name"), free("Options")]], |judge, driver| {
+                Record(&[&[shaped("Name", Shape::Free), shaped("Options", Shape::Free)]], |judge, driver| {
                     volume_options(judge, driver, "Name", "Options")
                 }),
             ),
@@ -366,7 +366,7 @@ static NETWORK: Shape = Fields(&[&[
         ]]),
     ),
     shaped("Options", Rule(network_options)),
-    free("Labels"),
+    shaped("Labels", Rule(network_labels)),
 ]]);
 
 /// `POST /networks/{name}/connect`

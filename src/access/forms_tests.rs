@@ -1,5 +1,6 @@
 //! Bodies, good and bad, held against what deployers may say.
 
+use super::check_volume;
 use super::forms::{Form, check, check_entered};
 use crate::config::{Access, Leave};
 use crate::error::Kind;
@@ -42,7 +43,7 @@ fn what_clients_send_for_a_plain_container_passes() {
         "ReadonlyPaths":null,"Mounts":[{"Type":"tmpfs","Target":"/t"},{"Type":"volume","Source":"data","Target":"/e"}]},
         "NetworkingConfig":{"EndpointsConfig":{"back":{"Aliases":["a"]}}}}"#;
     let checked = check(Form::Create, body.as_bytes(), &Access::default()).unwrap();
-    assert_eq!(checked.networks, ["back"]);
+    assert_eq!(checked.named.networks, ["back"]);
     assert!(checked.body.contains(r#""Labels":{"a":"1","A":"2"}"#) && !checked.body.contains("Runtime"));
 }
 
@@ -173,13 +174,14 @@ fn leave_opens_what_it_names_and_nothing_else() {
 }
 
 #[test]
-fn directories_are_given_with_what_is_below_them() {
+fn directories_are_given_without_what_is_below_them() {
     let access = Access { deployer_binds: vec!["/srv/data".into()], ..Access::default() };
     for (source, may) in [
         ("/srv/data", true),
         ("/srv/data/", true),
-        ("/srv/data/a/b", true),
-        ("/srv//data/a", true),
+        ("/srv//data", true),
+        ("/srv/data/a/b", false), // `a` may be a link to anywhere
+        ("/srv//data/a", false),
         ("/srv/database", false),
         ("/srv", false),
         ("/", false),
@@ -190,8 +192,46 @@ fn directories_are_given_with_what_is_below_them() {
         let bind = format!(r#"{{"HostConfig":{{"Binds":["{source}:/x"]}}}}"#);
         assert_eq!(with(&access, Form::Create, &bind).is_ok(), may, "{source}");
     }
-    let mount = r#"{"HostConfig":{"Mounts":[{"Type":"bind","Source":"/srv/data/x","Target":"/x"}]}}"#;
-    assert!(with(&access, Form::Create, mount).is_ok());
+    let mount = |source: &str| {
+        format!(r#"{{"HostConfig":{{"Mounts":[{{"Type":"bind","Source":"{source}","Target":"/x"}}]}}}}"#)
+    };
+    assert!(with(&access, Form::Create, &mount("/srv/data")).is_ok());
+    assert!(with(&access, Form::Create, &mount("/srv/data/x")).is_err());
+}
+
+#[test]
+fn nobody_says_that_a_network_is_a_copy_of_another() {
+    let create = |labels: &str| {
+        let body = format!(r#"{{"Name":"evil","Labels":{labels}}}"#);
+        with(&Access::default(), Form::Network, &body).map(|_| ())
+    };
+    assert_eq!(create(r#"{"a":"b","com.docker.swarm.network.driver":"auto"}"#), Ok(()));
+    assert_eq!(create("{}"), Ok(()));
+    let forged = r#"{"a":"b","com.docker.swarm.network.origin":"abcdef"}"#;
+    assert_eq!(create(forged), Err(403));
+}
+
+#[test]
+fn volumes_that_are_there_are_looked_at() {
+    let body = r#"{"HostConfig":{"Binds":["data:/a","pi1/more:/b","/anon"],
+        "Mounts":[{"Type":"volume","Source":"third","Target":"/c"},{"Type":"volume","Target":"/d"}]}}"#;
+    let named = check(Form::Create, body.as_bytes(), &Access::default()).unwrap().named;
+    assert_eq!(named.volumes, ["data", "pi1/more", "third"]);
+    let named = check_entered(body.as_bytes(), &Access::default()).unwrap();
+    assert_eq!(named.volumes, ["data", "pi1/more", "third"]);
+    let made = r#"{"HostConfig":{"Mounts":[{"Type":"volume","Source":"x","Target":"/c","VolumeOptions":
+        {"DriverConfig":{"Name":"local","Options":{"type":"none","o":"bind","device":"/srv"}}}}]}}"#;
+    assert!(check_entered(made.as_bytes(), &Access::default()).is_err());
+    let may = |driver: &str, options: &[(&str, &str)], access: &Access| {
+        let options: Vec<_> = options.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect();
+        check_volume("data", driver, options.iter().map(|(k, v)| (k, v)), access).is_ok()
+    };
+    let bind: &[_] = &[("type", "none"), ("o", "bind"), ("device", "/srv/x")];
+    let none = Access::default();
+    assert!(may("local", &[], &none) && may("local", &[("type", "tmpfs"), ("device", "tmpfs")], &none));
+    assert!(!may("local", bind, &none) && !may("other", &[], &none));
+    let leave = Access { deployer_allow: vec![Leave::VolumeDrivers], ..Access::default() };
+    assert!(may("local", bind, &leave) && may("other", &[], &leave));
 }
 
 #[test]

@@ -29,3 +29,5 @@ mod properties_tests;
 
 pub use caller::{Caller, Standing};
 pub use policy::Class;
+pub use rules::{ORIGIN, check_volume};
+pub use shape::Named;

@@ -76,7 +76,7 @@ pub fn check<'q>(
             }
         }
     }
-    Ok(judge.networks)
+    Ok(judge.named.networks)
 }
 
 #[cfg(test)]

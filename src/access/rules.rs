@@ -4,8 +4,8 @@ use std::path::{Component, Path};
 
 use crate::access::shape::Judge;
 use crate::access::strict::Tree;
-use crate::config::Leave;
-use crate::error::Result;
+use crate::config::{Access, Leave};
+use crate::error::{Error, Result};
 
 /// Docker's default set: adding one of them undoes `--cap-drop`, and no more.
 const CAPABILITIES: [&str; 14] = [
@@ -32,6 +32,9 @@ const NETWORK_OPTIONS: [&str; 4] = [
     "com.docker.network.bridge.enable_ip_masquerade",
     "encrypted",
 ];
+
+/// On a network that is a copy of another node's: the ID of the first one. Managers set it, nobody else.
+pub const ORIGIN: &str = "com.docker.swarm.network.origin";
 
 /// What a tmpfs may be told.
 const TMPFS_OPTIONS: [&str; 6] = ["size=", "mode=", "uid=", "gid=", "nr_inodes=", "nr_blocks="];
@@ -132,7 +135,7 @@ pub(super) fn volume_paths(judge: &mut Judge<'_>, tree: &Tree) -> Result<()> {
 pub(super) fn binds(judge: &mut Judge<'_>, tree: &Tree) -> Result<()> {
     for bind in texts(judge, tree)? {
         match bind.split_once(':') {
-            Some((source, _)) if is_volume(source) => {}
+            Some((source, _)) if is_volume(source) => judge.volume(source),
             Some((source, _)) => host_path(judge, source)?,
             None if bind.starts_with('/') => {} // a place in the container, for a volume without a name
             None => return Err(judge.wrong("must be SOURCE:TARGET")),
@@ -145,7 +148,11 @@ pub(super) fn mount(judge: &mut Judge<'_>, tree: &Tree) -> Result<()> {
     let source = field(tree, "Source");
     let source = if *source == Tree::Null { "" } else { text(judge, source)? };
     match field(tree, "Type").text().unwrap_or_default() {
-        "volume" if source.is_empty() || is_volume(source) => Ok(()),
+        "volume" if source.is_empty() => Ok(()),
+        "volume" if is_volume(source) => {
+            judge.volume(source);
+            Ok(())
+        }
         "volume" => Err(judge.wrong("must name a volume")),
         "tmpfs" | "image" => Ok(()),
         "bind" => host_path(judge, source),
@@ -169,9 +176,10 @@ fn is_volume(source: &str) -> bool {
 fn host_path(judge: &Judge<'_>, source: &str) -> Result<()> {
     let path = Path::new(source);
     let plain = path.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
-    let below = judge.access().deployer_binds.iter().any(|allowed| path.starts_with(allowed));
+    // Not what is below them: whoever mounts one can make links in it, and engines follow links.
+    let listed = judge.access().deployer_binds.iter().any(|allowed| path == allowed);
     // `components` leaves `.` out, which does no harm; `..` and what is not absolute do.
-    match path.is_absolute() && plain && below {
+    match path.is_absolute() && plain && listed {
         true => Ok(()),
         false => Err(judge
             .forbid(&format!("{source:?} of the host"))
@@ -190,6 +198,25 @@ pub(super) fn volume_options(judge: &mut Judge<'_>, tree: &Tree, driver: &str, o
     judge.needs(what, Leave::VolumeDrivers)
 }
 
+/// A volume that is there already, maybe made by an admin: it must be such as whoever mounts it, or gets into a
+/// container that has it, could have made.
+///
+/// # Errors
+/// 403
+pub fn check_volume<'o>(
+    name: &str,
+    driver: &str,
+    options: impl Iterator<Item = (&'o String, &'o String)>,
+    access: &Access,
+) -> Result<()> {
+    let options = options.map(|(key, value)| (key.clone(), Tree::Text(value.clone()))).collect();
+    let volume = [("Driver", Tree::Text(driver.to_string())), ("Options", Tree::Map(options))];
+    let volume = Tree::Map(volume.map(|(key, value)| (key.to_string(), value)).into());
+    let mut judge = Judge::new(access);
+    volume_options(&mut judge, &volume, "Driver", "Options")
+        .map_err(|e| Error { message: format!("the volume {name}: {}", e.message.trim()), ..e })
+}
+
 fn is_tmpfs(options: &Tree) -> bool {
     let Tree::Map(fields) = options else { return false };
     let harmless = |option: &str| TMPFS_OPTIONS.iter().any(|known| option.starts_with(known));
@@ -199,6 +226,14 @@ fn is_tmpfs(options: &Tree) -> bool {
             ("o", Some(all)) => all.split(',').all(harmless),
             _ => false,
         })
+}
+
+/// Labels of a network, but not the one by which it would become a part of another.
+pub(super) fn network_labels(judge: &mut Judge<'_>, tree: &Tree) -> Result<()> {
+    match field(tree, ORIGIN) {
+        Tree::Null => Ok(()),
+        _ => Err(judge.forbid(&format!("with {ORIGIN:?}"))),
+    }
 }
 
 pub(super) fn network_options(judge: &mut Judge<'_>, tree: &Tree) -> Result<()> {

@@ -55,12 +55,20 @@ pub(super) const fn mild(name: &'static str, shape: Shape) -> Field {
     Field { name, shape, mild: true }
 }
 
+/// What a body names. Whether it is something of the host is for those to say who know the objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Networks, of which none may be the host's.
+    pub networks: Vec<String>,
+    /// Volumes, maybe as `NODE/NAME`, of which none may be a directory of the host (`check_volume`).
+    pub volumes: Vec<String>,
+}
+
 /// Decides on one body.
 pub(super) struct Judge<'a> {
     /// What there is leave for.
     access: &'a Access,
-    /// Networks that the body names: whether one of them is the host's is for those to say who know the networks.
-    pub(super) networks: Vec<String>,
+    pub(super) named: Named,
     /// Whether this is what an engine says of a container that is there, rather than what somebody asks for.
     seen: bool,
     trail: Vec<String>,
@@ -68,7 +76,7 @@ pub(super) struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     pub(super) fn new(access: &'a Access) -> Judge<'a> {
-        Judge { access, networks: Vec::new(), seen: false, trail: Vec::new() }
+        Judge { access, named: Named::default(), seen: false, trail: Vec::new() }
     }
 
     /// For what an engine says of a container: fields that are not known may say nothing, but may be there.
@@ -159,10 +167,15 @@ impl<'a> Judge<'a> {
             // Keys of endpoints that stand for no network of that name.
             "" | "default" | "bridge" | "none" | "nat" => Ok(()),
             name => {
-                self.networks.push(name.to_string());
+                self.named.networks.push(name.to_string());
                 Ok(())
             }
         }
+    }
+
+    /// A volume that a container mounts.
+    pub(super) fn volume(&mut self, name: &str) {
+        self.named.volumes.push(name.to_string());
     }
 
     /// Whether the configuration gives leave.

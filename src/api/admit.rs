@@ -7,16 +7,17 @@ use bytes::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, TRAILER};
 use hyper::{HeaderMap, Method};
 
-use crate::access::Class;
 use crate::access::forms::{self, Form};
 use crate::access::parameters::{self, Asked};
 use crate::access::policy::{self, Options, forbidden};
+use crate::access::{Class, check_volume};
 use crate::api::Api;
 use crate::api::answer::{Answer, Manager, Many, New, One, Several, Streams};
 use crate::api::call::{Call, encode};
 use crate::api::route::Route;
 use crate::cluster::view::View;
-use crate::config::Leave;
+use crate::cluster::{lookup, nets};
+use crate::config::{Access, Leave};
 use crate::docker::http::{CALL_DEADLINE, answered};
 use crate::engine::Node;
 use crate::error::{Error, Kind, Result};
@@ -53,7 +54,8 @@ impl Api {
             is_json(call.request.headers())?;
         }
         let checked = forms::check(form, &body, access)?;
-        call.joins.extend(checked.networks);
+        call.joins.extend(checked.named.networks);
+        call.mounts.extend(checked.named.volumes);
         let headers = call.request.headers_mut();
         headers.remove(CONTENT_TYPE);
         if !checked.body.is_empty() {
@@ -69,12 +71,13 @@ impl Api {
             return Ok(());
         }
         let view = self.cluster.view();
-        if let Some(network) = call.joins.iter().find(|name| is_hosts(&view, name)) {
+        if let Some(network) = call.joins.iter().find(|name| nets::may_be_hosts(&view, name)) {
             return Err(forbidden(format!(
                 "{network:?} is the network of the host, which is not for this role"
             ))
             .advise("it takes the role admin, or \"host-network\" in [access] deployer-allow"));
         }
+        check_volumes(&view, &call.mounts, &self.config().access)?;
         if route.class == Class::Enter {
             self.admit_into(route).await?;
         }
@@ -94,9 +97,11 @@ impl Api {
         };
         let (node, id) = container;
         let inspect = self.read(&node, &format!("/containers/{}/json", encode(&id))).await?;
-        let networks = forms::check_entered(&inspect, &self.config().access)?;
+        let config = self.config();
+        let named = forms::check_entered(&inspect, &config.access)?;
         let view = self.cluster.view();
-        match networks.iter().any(|name| is_hosts(&view, name)) {
+        check_volumes(&view, &named.volumes, &config.access)?;
+        match named.networks.iter().any(|name| nets::may_be_hosts(&view, name)) {
             true => Err(forbidden("the container has something of the host: its network")),
             false => Ok(()),
         }
@@ -134,6 +139,18 @@ impl Api {
     }
 }
 
+/// Whether none of these volumes is a directory of a host, on whatever node: where it is missing, it is made as it is
+/// elsewhere.
+fn check_volumes(view: &View, names: &[String], access: &Access) -> Result<()> {
+    for name in names {
+        let bare = name.rsplit('/').next().unwrap_or_default();
+        for (_, volume) in lookup::volumes(view, bare) {
+            check_volume(bare, &volume.fields.driver, volume.fields.options.iter(), access)?;
+        }
+    }
+    Ok(())
+}
+
 /// What a route carries. Whatever is not named here carries no body.
 fn form(route: &Route, method: &Method) -> Form {
     match route.answer {
@@ -169,17 +186,6 @@ fn asked(route: &Route) -> Asked {
         Answer::Placed(New::Image) => Asked::Build,
         _ => Asked::Any,
     }
-}
-
-/// Whether a query means the network of a host, as engines read it: a whole ID, else a name, else the begin of an ID.
-fn is_hosts(view: &View, query: &str) -> bool {
-    let bare = query.rsplit('/').next().unwrap_or_default();
-    let all = || view.validated().flat_map(|n| n.inventory.networks.iter().map(|net| &net.fields));
-    let hosts = || all().filter(|net| net.driver == "host" || net.name == "host");
-    let named = all().any(|net| net.name == bare);
-    bare == "host"
-        || hosts().any(|net| net.name == bare || net.id == bare)
-        || (!bare.is_empty() && !named && hosts().any(|net| net.id.starts_with(bare)))
 }
 
 /// The media type, without what comes behind it. Engines take the first of several headers, others the last.

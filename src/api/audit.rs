@@ -9,10 +9,11 @@ use crate::access::Class;
 use crate::api::answer::{Answer, Manager};
 use crate::api::call::{Sender, split_path};
 use crate::api::route;
-use crate::docker::http::Body;
 
 /// Of the records. Which request it was is said by the span around it.
 pub const TARGET: &str = "swarmd::audit";
+/// The result of a call whose client left before the answer.
+const ABORTED: &str = "aborted";
 /// Longest object in a record.
 const LONGEST: usize = 512;
 
@@ -49,13 +50,10 @@ impl Entry {
         recorded.then(|| Entry { method: method.clone(), object: object(request.uri()) })
     }
 
-    /// Writes the record.
-    pub fn write(&self, sender: &Sender, response: &Response<Body>) {
+    fn write(&self, sender: &Sender, node: &str, result: &str) {
         let Entry { method, object } = self;
         let caller = &sender.caller;
         let user = if caller.name.is_empty() { "-" } else { caller.name.as_str() };
-        let node = response.extensions().get::<OnNode>().map_or("", |node| node.0.as_str());
-        let result = response.status().as_u16();
         tracing::info!(
             target: TARGET,
             USER = user,
@@ -64,10 +62,45 @@ impl Entry {
             METHOD = %method,
             OBJECT = %object,
             NODE = node,
-            RESULT = result,
+            RESULT = %result,
             "{user} ({}) {method} {object}: {result}",
             caller.role()
         );
+    }
+}
+
+/// The record of a call under way. It is written in any case: a client that leaves before the answer ends its call, but
+/// not what the call has done by then.
+pub struct Record<'s> {
+    entry: Option<Entry>,
+    sender: &'s Sender,
+}
+
+impl<'s> Record<'s> {
+    /// Of what `Entry::of` says.
+    pub fn of<B>(request: &Request<B>, sender: &'s Sender) -> Record<'s> {
+        Record { entry: Entry::of(request), sender }
+    }
+
+    /// The call was answered.
+    pub fn answered<B>(mut self, response: &Response<B>) {
+        let node = response.extensions().get::<OnNode>().map_or("", |node| node.0.as_str());
+        if let Some(entry) = self.entry.take() {
+            entry.write(self.sender, node, response.status().as_str());
+        }
+    }
+
+    /// Somebody else has the record, or there is to be none.
+    pub fn drop_unwritten(mut self) {
+        self.entry = None;
+    }
+}
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            entry.write(self.sender, "", ABORTED);
+        }
     }
 }
 
@@ -126,7 +159,49 @@ pub fn shown(uri: &Uri) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
     use super::*;
+    use crate::access::Caller;
+    use crate::api::call::{Peer, RequestId};
+
+    /// Collects the results of records.
+    #[derive(Clone, Default)]
+    struct Seen(Arc<Mutex<Vec<String>>>);
+
+    impl tracing::field::Visit for Seen {
+        fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+            if field.name() == "RESULT" {
+                self.0.lock().unwrap().push(format!("{value:?}"));
+            }
+        }
+    }
+
+    impl<S: tracing::Subscriber> Layer<S> for Seen {
+        fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+            event.record(&mut self.clone());
+        }
+    }
+
+    #[test]
+    fn a_call_that_ends_without_an_answer_is_recorded() {
+        let caller = Arc::new(Caller::trusted());
+        let sender = Sender { peer: Peer::Unix, identity: None, caller, id: RequestId::make() };
+        let record = |method: &str| {
+            let request = Request::builder().method(method).uri("/containers/a").body(()).unwrap();
+            Record::of(&request, &sender)
+        };
+        let seen = Seen::default();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(seen.clone()), || {
+            drop(record("DELETE"));
+            record("DELETE").answered(&Response::builder().status(204).body(()).unwrap());
+            record("DELETE").drop_unwritten();
+            drop(record("GET"));
+        });
+        assert_eq!(*seen.0.lock().unwrap(), ["aborted", "204"]);
+    }
 
     #[test]
     fn what_changes_something_is_recorded() {

@@ -89,6 +89,8 @@ pub struct Call {
     pub id: RequestId,
     /// Networks that it names, of a caller with a role.
     pub joins: Vec<String>,
+    /// Volumes that it names, of a caller with a role.
+    pub mounts: Vec<String>,
 }
 
 /// What one request is called: in each log line about it, and in the header `X-Request-Id` of its answer. 16 hex
@@ -143,6 +145,7 @@ impl Call {
             caller,
             id,
             joins: Vec::new(),
+            mounts: Vec::new(),
         })
     }
 

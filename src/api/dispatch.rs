@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use crate::access::policy;
 use crate::api::answer::{Answer, Lists, Manager, Many, New, One, Prune, Refusal, Several, Streams};
-use crate::api::audit::{self, Entry};
+use crate::api::audit::{self, Record};
 use crate::api::call::{Call, Peer, Sender, version_of};
 use crate::api::ending::{cut_by, ended_by, is_endless};
 use crate::api::replica::{FromPrimary, Passed, REQUEST_ID};
@@ -46,7 +46,7 @@ impl Api {
     async fn answer_as(self: &Arc<Self>, request: Request<Incoming>, sender: Sender) -> Response<Body> {
         let range = self.cluster.view().api_range();
         let (method, path) = (request.method().clone(), audit::shown(request.uri()));
-        let entry = Entry::of(&request);
+        let record = Record::of(&request, &sender);
         let answered = match self.welcome(&sender) {
             Ok(()) => self.route(request, &sender, range).await,
             Err(e) => Err(e),
@@ -60,10 +60,9 @@ impl Api {
         };
         let from_primary = response.extensions().get::<FromPrimary>().is_some();
         // The primary has its record.
-        if let Some(entry) =
-            entry.filter(|_| !from_primary && response.status() != StatusCode::TOO_MANY_REQUESTS)
-        {
-            entry.write(&sender, &response);
+        match from_primary || response.status() == StatusCode::TOO_MANY_REQUESTS {
+            true => record.drop_unwritten(),
+            false => record.answered(&response),
         }
         tracing::debug!(STATUS = response.status().as_u16(), PEER = %sender.peer, "{method} {path}");
         if method == hyper::Method::HEAD {

@@ -229,6 +229,7 @@ impl Api {
         let view = self.cluster.view();
         let here = lookup::networks(&view, query).into_iter().find(|(n, _)| n.addr == node.addr);
         if let Some((_, network)) = here {
+            nets::not_hosts_by_another_word(network, query)?;
             return Ok(network.fields.name.clone());
         }
         let group = match nets::find(&view, query) {
@@ -236,14 +237,17 @@ impl Api {
             // As `NODE/name` it was meant for us.
             Err(e) if query.contains('/') => return Err(e),
             Err(e) => {
-                if let (Kind::NotFound, Some(model)) = (e.kind, model) {
-                    self.make_network(node, query, model.clone()).await?;
+                match (e.kind, model) {
+                    (Kind::NotFound, Some(model)) => self.make_network(node, query, model.clone()).await?,
+                    _ => nets::not_hosts_by_its_begin(node, query)?,
                 }
                 return Ok(query.to_string());
             }
         };
+        nets::not_hosts_by_another_word(group.members[0].1, query)?;
         // Networks of wider scope reach every node by themselves; predefined ones are everywhere.
         if !group.is_local() || group.is_predefined() || group.on(node).is_some() {
+            nets::not_hosts_by_its_begin(node, group.name())?;
             return Ok(group.name().to_string());
         }
         self.make_network(node, group.name(), group.copy()).await?;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use crate::cluster::directory::SHORT;
 use crate::cluster::lookup::{self, FoundNetwork};
 use crate::cluster::view::View;
 use crate::docker::json::Object;
@@ -134,6 +135,55 @@ fn group<'a>(networks: impl IntoIterator<Item = FoundNetwork<'a>>) -> Vec<Group<
     groups
 }
 
+/// Whether a query may mean the network of a host: as engines read it (a whole ID, else a name, else the begin of an
+/// ID), or as `find` does. In doubt it does: a name may be free again before the engine reads it.
+pub fn may_be_hosts(view: &View, query: &str) -> bool {
+    let bare = query.rsplit('/').next().unwrap_or_default();
+    let all = || view.validated().flat_map(|n| n.inventory.networks.iter());
+    let hosts = || all().filter(|net| is_hosts(net));
+    let begins = !bare.is_empty() && hosts().any(|net| net.fields.id.starts_with(bare));
+    // A name as short as that begins some ID by chance.
+    let by_chance = bare.len() < 4 && all().any(|net| net.fields.name == bare);
+    // What carries the label of a copy of a host's network is one with it.
+    let one_with_hosts = |net: &Network| hosts().any(|host| host.known_id() == net.known_id());
+    let mut hits = [query, bare].into_iter().flat_map(|query| lookup::networks(view, query));
+    bare == "host" || (begins && !by_chance) || hits.any(|(_, net)| is_hosts(net) || one_with_hosts(net))
+}
+
+/// Whether it is the network of the host, whatever it is called.
+fn is_hosts(network: &Network) -> bool {
+    network.fields.driver == "host" || network.fields.name == "host"
+}
+
+/// The last look before an engine is told a network's name: whether nothing that was asked for by another word becomes
+/// the network of the host.
+///
+/// # Errors
+/// `NotFound`
+pub fn not_hosts_by_another_word(network: &Network, query: &str) -> Result<()> {
+    let bare = query.rsplit('/').next().unwrap_or_default();
+    let Network { fields, .. } = network;
+    let said =
+        bare == fields.name || bare == fields.id || (bare.len() == SHORT && fields.id.starts_with(bare));
+    match is_hosts(network) && !said {
+        true => Err(Error::client(Kind::NotFound, format!("network {query} not found"))),
+        false => Ok(()),
+    }
+}
+
+/// The same for a name that the node may not know yet: its engine would take it for the begin of an ID.
+///
+/// # Errors
+/// `NotFound`
+pub fn not_hosts_by_its_begin(node: &Node, name: &str) -> Result<()> {
+    let networks = &node.inventory.networks;
+    let known = networks.iter().any(|net| net.fields.name == name || net.fields.id == name);
+    match !known && networks.iter().any(|net| is_hosts(net) && net.fields.id.starts_with(name)) {
+        true => Err(Error::client(Kind::NotFound, format!("network {name} not found"))),
+        false => Ok(()),
+    }
+}
+
 /// Whether a running container of any node is attached. Stopped ones do not count: so engines see it.
 pub fn in_use(view: &View, group: &Group<'_>) -> bool {
     let attached = |c: &Container| c.networks.iter().any(|(_, id)| *id == group.id);
@@ -196,6 +246,40 @@ mod tests {
             assert_eq!(app.members[0].1.fields.id, "o1");
         }
         assert_eq!(find(&view, "wide").unwrap().members.len(), 2);
+    }
+
+    #[test]
+    fn no_other_word_means_the_network_of_a_host() {
+        const HOST: &str = "abcdef0123456789";
+        let forged = format!(
+            r#"{{"Id":"e1","Name":"evil","Scope":"local","Driver":"bridge","Labels":{{"{ORIGIN}":"{HOST}"}}}}"#
+        );
+        let named = r#"{"Id":"e2","Name":"abcdef012345","Scope":"local","Driver":"bridge"}"#;
+        let short = r#"{"Id":"e3","Name":"ab","Scope":"local","Driver":"bridge"}"#;
+        let wide = r#"{"Id":"e4","Name":"abcdef01234","Scope":"swarm","Driver":"overlay"}"#;
+        let host = format!(r#"{{"Id":"{HOST}","Name":"host","Scope":"local","Driver":"host"}}"#);
+        let view = View::of([
+            with_networks("a:1", "pi1", &[&host]),
+            with_networks("b:1", "pi2", &[&forged, named, short, wide]),
+        ]);
+        for query in
+            ["evil", "pi2/evil", "e1", "abcdef012345", "abcdef01234", "abcdef", HOST, "host", "pi1/host", "a"]
+        {
+            assert!(may_be_hosts(&view, query), "{query}");
+        }
+        for query in ["ab", "pi2/ab", "e3", "bridge", "nope", ""] {
+            assert!(!may_be_hosts(&view, query), "{query}");
+        }
+        let host = find(&view, "evil").unwrap().members[0];
+        assert_eq!(host.1.fields.id, HOST, "it is one with the host's");
+        for (query, fine) in
+            [("evil", false), ("abcdef", false), ("abcdef012345", true), (HOST, true), ("pi1/host", true)]
+        {
+            assert_eq!(not_hosts_by_another_word(host.1, query).is_ok(), fine, "{query}");
+        }
+        assert!(not_hosts_by_its_begin(host.0, "abcdef01234").is_err());
+        assert!(not_hosts_by_its_begin(host.0, "host").is_ok());
+        assert!(not_hosts_by_its_begin(host.0, "other").is_ok());
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub struct Access {
     pub reader_logs: bool,
     /// `deployer-allow`: what deployers may ask for although it takes something of the host. Default nothing.
     pub deployer_allow: Vec<Leave>,
-    /// `deployer-binds`: directories of the hosts that deployers may bind, with all below them. Default none.
+    /// `deployer-binds`: directories of the hosts that deployers may bind: these, and none below them. Default none.
     pub deployer_binds: Vec<PathBuf>,
 }
 

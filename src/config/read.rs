@@ -66,7 +66,13 @@ pub(super) fn directories(value: &Value) -> Result<Vec<PathBuf>, Bad> {
         true => Ok(PathBuf::from(path)),
         false => Err(Bad::new(format!("{{name}} must name absolute directories without .., not {path:?}"))),
     };
-    value.list()?.into_iter().map(plain).collect()
+    let all: Vec<PathBuf> = value.list()?.into_iter().map(plain).collect::<Result<_, _>>()?;
+    // A link that is made in the outer one would lead the inner one anywhere.
+    let inside = |one: &&PathBuf| all.iter().any(|other| *one != other && one.starts_with(other));
+    match all.iter().find(inside) {
+        Some(one) => Err(Bad::new(format!("{{name}} must not name {one:?}, which is below another of them"))),
+        None => Ok(all),
+    }
 }
 
 pub(super) fn paths(value: &[PathBuf]) -> Option<String> {

@@ -24,8 +24,7 @@ pub struct Network {
     pub entry: Object,
 }
 
-/// On a network that is a copy of another node's: the ID of the first one. See `cluster::nets`.
-pub const ORIGIN: &str = "com.docker.swarm.network.origin";
+pub use crate::access::ORIGIN;
 
 impl Network {
     /// The ID that users know it by: a copy's is that of the first one.

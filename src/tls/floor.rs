@@ -21,7 +21,7 @@ pub struct Floor(i64);
 impl Floor {
     /// For who shows this certificate; without one, or with one of another CA, it is the plain clock.
     pub fn of(chain: &[CertificateDer<'_>]) -> Arc<Floor> {
-        let own = Own::of(chain).filter(|own| own.identity.kind != Who::Foreign);
+        let own = Own::of(chain).filter(|own| !matches!(own.identity.kind, Who::Foreign | Who::Nobody));
         Arc::new(Floor(own.map_or(i64::MIN, |own| own.issued)))
     }
 }

@@ -124,7 +124,9 @@ impl Admission {
             _ if self.revoked.contains(&owner.serial) => Err(CertificateError::Revoked),
             Who::Manager => Ok(()),
             Who::Foreign if self.foreign => Ok(()),
-            Who::Foreign | Who::Agent | Who::User(_) => Err(CertificateError::ApplicationVerificationFailure),
+            Who::Foreign | Who::Nobody | Who::Agent | Who::User(_) => {
+                Err(CertificateError::ApplicationVerificationFailure)
+            }
         }
     }
 }

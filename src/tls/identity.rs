@@ -50,6 +50,9 @@ pub enum Who {
     User(Role),
     /// Somebody with a certificate of the trusted CA that says none of this: all that classic TLS knows.
     Foreign,
+    /// Somebody with a certificate that has one of our `OU`s and cannot be read otherwise: a role that we do not know,
+    /// two units. It was meant to give something less than everything, so it gives nothing.
+    Nobody,
 }
 
 impl Who {
@@ -59,7 +62,7 @@ impl Who {
             Who::Manager => Some("manager"),
             Who::Agent => Some("agent"),
             Who::User(_) => Some("user"),
-            Who::Foreign => None,
+            Who::Foreign | Who::Nobody => None,
         }
     }
 }
@@ -82,17 +85,25 @@ impl Identity {
         let subject = cert.subject();
         // Each must be there once: of two, somebody else might read the other one.
         let only = |texts: Vec<String>| <[String; 1]>::try_from(texts).ok().map(|[text]| text);
-        let unit = only(texts(subject, X509Name::iter_organizational_unit));
+        let units = texts(subject, X509Name::iter_organizational_unit);
+        let has_ours = units.iter().any(|unit| is_ours(unit));
+        let unit = only(units);
         let role = only(texts(subject, X509Name::iter_organization)).and_then(|word| Role::parse(&word));
         let name = only(texts(subject, X509Name::iter_common_name));
         let kind = match (unit.as_deref(), role, &name) {
             (Some("manager"), None, Some(_)) => Who::Manager,
             (Some("agent"), None, Some(_)) => Who::Agent,
             (Some("user"), Some(role), Some(_)) => Who::User(role),
+            _ if has_ours => Who::Nobody,
             _ => Who::Foreign,
         };
         Some(Identity { kind, name: name.unwrap_or_default(), serial: hex(cert.raw_serial()) })
     }
+}
+
+/// Whether it is one of our units, however it is written.
+fn is_ours(unit: &str) -> bool {
+    ["manager", "agent", "user"].iter().any(|ours| unit.trim().eq_ignore_ascii_case(ours))
 }
 
 fn texts<'a, I>(name: &'a X509Name<'a>, part: impl Fn(&'a X509Name<'a>) -> I) -> Vec<String>
@@ -150,18 +161,20 @@ mod tests {
                 Who::User(Role::Operator),
                 "user alice (operator)",
             ),
-            (vec![(unit.clone(), "user"), (name.clone(), "alice")], Who::Foreign, "certificate 800a (alice)"),
+            (vec![(unit.clone(), "user"), (name.clone(), "alice")], Who::Nobody, "certificate 800a (alice)"),
             (
                 vec![(unit.clone(), "user"), (org.clone(), "king"), (name.clone(), "a")],
-                Who::Foreign,
+                Who::Nobody,
                 "certificate 800a (a)",
             ),
-            (vec![(unit.clone(), "manager")], Who::Foreign, "certificate 800a ()"),
+            (vec![(unit.clone(), "manager")], Who::Nobody, "certificate 800a ()"),
             (
-                vec![(org.clone(), "admin"), (unit, "manager"), (name.clone(), "m")],
-                Who::Foreign,
+                vec![(org.clone(), "admin"), (unit.clone(), "manager"), (name.clone(), "m")],
+                Who::Nobody,
                 "certificate 800a (m)",
             ),
+            (vec![(unit.clone(), "User"), (name.clone(), "a")], Who::Nobody, "certificate 800a (a)"),
+            (vec![(unit.clone(), "ops"), (name.clone(), "a")], Who::Foreign, "certificate 800a (a)"),
             (vec![(name, "127.0.0.1")], Who::Foreign, "certificate 800a (127.0.0.1)"),
         ] {
             let identity = Identity::of(&cert(&subject)).unwrap();

@@ -56,6 +56,9 @@ async fn every_role_may_use_its_routes_and_no_other() {
     let manager =
         guarded.person(&[(DnType::OrganizationalUnitName, "manager"), (DnType::CommonName, "boss")]);
     wrong.extend(differences("manager", &manager, |_| true).await);
+    // A role that nobody knows is none.
+    let king = guarded.user("king1", "king");
+    wrong.extend(differences("king", &king, token).await);
     // As ever, where certificates are made by hand.
     let by_hand = guarded.person(&[(DnType::CommonName, "client")]);
     wrong.extend(differences("by hand", &by_hand, |_| true).await);
@@ -412,7 +415,8 @@ async fn options_open_what_they_name() {
     };
     let create = async |host: Value| dora.post("/containers/create", &with(host)).await.status;
     assert_eq!(create(json!({"NetworkMode": "host"})).await, 201);
-    assert_eq!(create(json!({"Binds": ["/srv/data/a:/a"]})).await, 201);
+    assert_eq!(create(json!({"Binds": ["/srv/data:/a"]})).await, 201);
+    assert_eq!(create(json!({"Binds": ["/srv/data/a:/a"]})).await, 403);
     assert_eq!(create(json!({"PidMode": "host"})).await, 403);
     assert_eq!(create(json!({"Binds": ["/srv/database:/a"]})).await, 403);
     dora.post("/containers/create?name=web", &sleeper()).await.fine();
