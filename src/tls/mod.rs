@@ -3,6 +3,7 @@
 
 pub mod ciphers;
 pub mod client;
+pub mod ends;
 pub mod floor;
 pub mod fresh;
 pub mod gate;
