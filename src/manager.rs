@@ -38,7 +38,7 @@ use crate::tls::ends::Ends;
 use crate::tls::pki::Files;
 use crate::tls::pki::authority::Authority;
 use crate::tls::pki::revoked::Revoked;
-use crate::tls::{ClientTls, server as tls};
+use crate::tls::{ClientTls, Peers, server as tls};
 
 use follow::Follower;
 
@@ -88,7 +88,7 @@ pub fn start(settings: &Settings, parts: Parts<'_>, cancel: &CancellationToken) 
     let config = &*settings.now();
     let options = Options {
         settings: settings.clone(),
-        tls: ClientTls::from_config(&config.tls)?,
+        tls: ClientTls::towards(config, Peers::Engines)?,
         fence: Arc::new(mandate.clone()),
         beats: beats.clone(),
         turns: Arc::default(),
@@ -112,7 +112,7 @@ pub fn start(settings: &Settings, parts: Parts<'_>, cancel: &CancellationToken) 
         cluster: Arc::clone(&cluster),
         settings: settings.clone(),
         mandate: mandate.clone(),
-        primary: Way::new(ClientTls::from_config(&config.tls)?),
+        primary: Way::new(ClientTls::towards(config, Peers::Managers)?),
         limits: Arc::new(Limits::new(config.limits.clone())),
         revoked: revoked(config, &ends)?,
         ends,

@@ -14,11 +14,11 @@ use crate::docker::endpoint::Endpoint;
 use crate::enroll::ask;
 use crate::enroll::talk::Request;
 use crate::error::{Error, Kind, Result};
-use crate::tls::ClientTls;
 use crate::tls::pki::authority::Authority;
 use crate::tls::pki::members::{self, Own};
 use crate::tls::pki::own::{self, Machine};
 use crate::tls::pki::{Files, request, revoked};
+use crate::tls::{ClientTls, Peers};
 
 /// How often this machine's own addresses are looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -85,7 +85,7 @@ impl Course {
         Ok(Course {
             files: Files::below(&config.pki_dir()),
             managers: managers(config),
-            tls: ClientTls::from_config(&config.tls)?,
+            tls: ClientTls::towards(config, Peers::Managers)?,
             due: None,
             tried: None,
             next: Instant::now(),

@@ -10,6 +10,7 @@ pub mod gate;
 pub mod identity;
 pub mod inspect;
 pub mod lint;
+pub mod peers;
 pub mod pem;
 mod pinned;
 pub mod pki;
@@ -24,6 +25,7 @@ mod matrix_tests;
 pub(crate) mod workshop;
 
 pub use client::ClientTls;
+pub use peers::Peers;
 
 #[cfg(test)]
 pub(crate) mod authority_tests;

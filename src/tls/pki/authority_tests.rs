@@ -24,7 +24,7 @@ pub(super) const LIFE: Duration = Duration::from_secs(3600);
 /// A cluster's first manager.
 pub(super) struct Boss {
     home: tempfile::TempDir,
-    config: Config,
+    pub(super) config: Config,
     pub(super) authority: Authority,
 }
 
@@ -69,7 +69,7 @@ impl Member {
         self.at("127.0.0.1")
     }
 
-    fn at(&self, peer: &str) -> Applicant<'_> {
+    pub(super) fn at(&self, peer: &str) -> Applicant<'_> {
         Applicant { request: &self.request, peer: Some(ip(peer)), hostname: "pi", names: &[] }
     }
 

@@ -28,6 +28,8 @@ pub mod tokens;
 pub(crate) mod authority_tests;
 #[cfg(test)]
 mod life_tests;
+#[cfg(test)]
+mod peers_tests;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
