@@ -34,7 +34,7 @@ use crate::systemd::sockets::{self, Opened, Socket, Wanted};
 use crate::tls::pki::Files;
 use crate::tls::pki::authority::Authority;
 use crate::tls::pki::own::{self, Machine};
-use crate::tls::{ClientTls, inspect};
+use crate::tls::{ClientTls, Peers, inspect};
 
 /// How long requests under way may take to finish after SIGTERM. Below the unit's `TimeoutStopSec`.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -188,7 +188,7 @@ impl Roles {
         let config = &*settings.now();
         let url = config.discovery.url.as_deref().unwrap_or_default();
         let spec = Spec::parse(url)?;
-        let tls = ClientTls::from_config(&config.tls)?;
+        let tls = ClientTls::towards(config, Peers::Engines)?;
         let registry = match config.role.manages() {
             true => Some(Arc::new(Registry::open(&config.state_dir, false)?)),
             false => None,

@@ -32,7 +32,7 @@ use crate::discovery::lan::Lan;
 use crate::discovery::{Backend, Means, Registry, Spec, entry};
 use crate::error::{Error, Kind, Result};
 use crate::systemd::beat::{Beat, Beats};
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, Peers};
 use course::Course;
 use engine::Pulse;
 use own::Own;
@@ -70,7 +70,7 @@ impl Places {
             fixed.push((manager.clone(), Backend::at_manager(manager, token, &means)?));
         }
         let looks = config.discovery.managers.is_empty() && Own::of(&config.agent)?.is_for_others();
-        let terms = Terms { token: token.clone(), tls: ClientTls::of_anybody(&config.tls)? };
+        let terms = Terms { token: token.clone(), tls: ClientTls::towards(config, Peers::FoundManagers)? };
         Ok(Places { fixed, lan: lan.filter(|_| looks).map(|lan| (lan.clone(), terms)) })
     }
 

@@ -68,6 +68,7 @@ use crate::enroll::limit::Limiter;
 use crate::error::{Error, Kind, Result};
 use crate::scheduler;
 use crate::systemd::host::Host;
+use crate::tls::ends::Ends;
 use crate::tls::pki::authority::Authority;
 
 /// Whether the certificate with this serial number was revoked.
@@ -87,6 +88,8 @@ pub struct Api {
     pub limits: Arc<limits::Limits>,
     /// Whether the certificate with a serial number counts no more.
     pub revoked: IsRevoked,
+    /// When the certificates end that clients have shown: `revoked` asks it, too.
+    pub ends: Arc<Ends>,
     /// Where the engines are listed.
     pub discovery: Backend,
     /// How discovery stands.

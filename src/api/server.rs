@@ -17,11 +17,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::Api;
 use crate::api::call::Peer;
+use crate::clock;
 use crate::docker::connect::prepare;
 use crate::stream::{Ahead, Line, Lingering, Socket as ClientSocket};
 use crate::systemd::beat::{self, Beat};
 use crate::systemd::sockets::Socket;
 use crate::tls::identity::Identity;
+use crate::tls::pki::issue::end_of;
 use crate::tls::refusal;
 use crate::tls::server::Acceptor;
 
@@ -32,6 +34,14 @@ const CONNECTIONS: usize = 8192;
 const HEAD_DEADLINE: Duration = Duration::from_secs(120);
 /// Pause after a failed accept (out of descriptors, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// A connection is closed so many seconds before its certificate ends.
+const LAPSE: i64 = 2;
+/// How often the clock is looked at for that: it may be set.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Whose certificate a client has shown, and when that ends.
+type Shown = (Option<Arc<Identity>>, Option<i64>);
 
 enum Accepted {
     Tcp(TcpStream, SocketAddr),
@@ -94,7 +104,7 @@ async fn accept(socket: &Socket, room: &Arc<Semaphore>) -> Option<(Accepted, Own
 /// Shakes hands if need be, then serves. Unix sockets are never TLS: the file's permissions are the key.
 async fn greet(accepted: Accepted, tls: Option<Acceptor>, api: Arc<Api>, cancel: CancellationToken) {
     match (accepted, tls) {
-        (Accepted::Unix(stream), _) => connection(stream, Peer::Unix, None, api, cancel).await,
+        (Accepted::Unix(stream), _) => connection(stream, Peer::Unix, (None, None), api, cancel).await,
         (Accepted::Tcp(stream, peer), tls) => {
             let Some(_counted) = api.limits.connect(peer.ip()) else {
                 tracing::debug!(PEER = %peer, "refused: it has too many connections already");
@@ -102,11 +112,11 @@ async fn greet(accepted: Accepted, tls: Option<Acceptor>, api: Arc<Api>, cancel:
             };
             prepare(&stream);
             match tls {
-                None => connection(stream, Peer::Tcp(peer), None, api, cancel).await,
+                None => connection(stream, Peer::Tcp(peer), (None, None), api, cancel).await,
                 Some(tls) => {
                     if let Some(stream) = shake_hands(stream, peer, &tls, &api).await {
-                        let (peer, identity) = met(&stream, peer, api.config().tls.tlsverify);
-                        connection(stream, peer, identity, api, cancel).await;
+                        let (peer, shown) = met(&stream, peer, &api);
+                        connection(stream, peer, shown, api, cancel).await;
                     }
                 }
             }
@@ -134,20 +144,32 @@ async fn shake_hands(
 }
 
 /// Who is at the other end of a handshake. A certificate that was shown is a good one, or there were no connection.
-fn met(stream: &TlsStream<Ahead>, peer: SocketAddr, demanded: bool) -> (Peer, Option<Arc<Identity>>) {
+fn met(stream: &TlsStream<Ahead>, peer: SocketAddr, api: &Api) -> (Peer, Shown) {
     let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let identity = leaf.and_then(Identity::of).map(Arc::new);
-    let peer = match demanded && identity.is_none() {
+    let end = leaf.and_then(end_of);
+    if let (Some(identity), Some(end)) = (&identity, end) {
+        api.ends.note(&identity.serial, end);
+    }
+    let peer = match api.config().tls.tlsverify && identity.is_none() {
         true => Peer::Stranger(peer),
         false => Peer::Tcp(peer),
     };
-    (peer, identity)
+    (peer, (identity, end))
+}
+
+/// Ends shortly before the certificate does: a client with a new one then comes back with that.
+async fn lapse(end: Option<i64>) {
+    let Some(end) = end else { return std::future::pending().await };
+    while let Ok(left @ 1..) = u64::try_from(end - LAPSE - clock::unix_seconds()) {
+        tokio::time::sleep(LOOK.min(Duration::from_secs(left))).await;
+    }
 }
 
 async fn connection<S: ClientSocket>(
     stream: S,
     peer: Peer,
-    identity: Option<Arc<Identity>>,
+    (identity, end): Shown,
     api: Arc<Api>,
     cancel: CancellationToken,
 ) {
@@ -164,9 +186,10 @@ async fn connection<S: ClientSocket>(
         .serve_connection(TokioIo::new(Lingering::new(Line::new(stream))), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
+    let lapse = lapse(end);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = cancel.cancelled() => {
+        () = async { tokio::select! { () = cancel.cancelled() => {}, () = lapse => {} } } => {
             // Answers what is under way, then closes.
             connection.as_mut().graceful_shutdown();
             connection.await

@@ -87,7 +87,7 @@ pub(super) fn join_token(parsed: &Parsed, config: &Config, named: bool) -> Resul
     if Joins::parse(role).is_none() {
         return Err(format!("agents and managers join with a token, not {role:?}"));
     }
-    let new = NewToken { joins: role.to_string(), ttl: ttl(parsed)?, uses: uses(parsed)?, rotate };
+    let new = NewToken { joins: role.to_string(), ttl: ttl(parsed)?, uses: uses(parsed, role)?, rotate };
     let cluster = if role == "agent" && !rotate { plain(url) } else { None };
     Ok(Question::Tokens(Box::new(Tokens::New(new, cluster))))
 }
@@ -101,8 +101,10 @@ fn ttl(parsed: &Parsed) -> Result<i64, String> {
     }
 }
 
-fn uses(parsed: &Parsed) -> Result<u32, String> {
-    let text = parsed.last("uses").unwrap_or("0");
+/// Managers may do everything, so a token for them that got around is to be worth nothing: one machine, if nothing is said.
+fn uses(parsed: &Parsed, role: &str) -> Result<u32, String> {
+    let unsaid = if role == Joins::Manager.word() { "1" } else { "0" };
+    let text = parsed.last("uses").unwrap_or(unsaid);
     text.parse().map_err(|_| format!("invalid --uses {text:?}: a number from 0"))
 }
 
@@ -149,6 +151,9 @@ mod tests {
         for (line, expected) in [
             ("join-token -H h:1 agent", ("agent", 86_400, 0, false)),
             ("join-token -H h:1 manager --ttl 0 --uses 2", ("manager", 0, 2, false)),
+            ("join-token -H h:1 manager", ("manager", 86_400, 1, false)),
+            ("join-token -H h:1 manager --uses 0", ("manager", 86_400, 0, false)),
+            ("join-token -H h:1 rotate manager", ("manager", 86_400, 1, true)),
             ("join-token -H h:1 rotate agent --ttl 1.5s", ("agent", 2, 0, true)),
         ] {
             let Ok(Question::Tokens(tokens)) = question(line) else { panic!("{line}") };

@@ -279,7 +279,14 @@ pub(super) const ASK: &[Flag] = &[
 /// A new join token.
 pub(super) const NEW_TOKEN: &[Flag] = &[
     flag(&["ttl"], One, "24h", "", "", "how long the token is good; 0 for ever"),
-    flag(&["uses"], Number, "0", "", "", "how many machines may join with it; 0 any number"),
+    flag(
+        &["uses"],
+        Number,
+        "",
+        "",
+        "",
+        "how many machines may join with it, 0 any number; unsaid any number of agents, or one manager",
+    ),
 ];
 
 pub(super) const NEW_USER: &[Flag] = &[

@@ -4,7 +4,7 @@
 //! certificate from the manager, the files, the drop-in for the configuration, the service.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown};
 use std::path::{Path, PathBuf};
 
 use crate::client::Answer;
@@ -65,6 +65,7 @@ pub async fn join(plan: &Plan) -> Result<Answer> {
     let wanted = Request { csr: request::for_key(&key)?, hostname: machine.hostname, names };
     let membership = ask::join(&plan.manager, &plan.token, &wanted).await?;
     check(&membership, &key, &plan.token.pin)?;
+    is_plain(&membership)?;
     if own_ca {
         set_aside(&files)?;
     }
@@ -109,9 +110,12 @@ fn set_aside(files: &Files) -> Result<()> {
 fn writable(directory: &Path) -> Result<()> {
     let made = fs::create_dir_all(directory);
     let probe = directory.join(".joining");
-    made.and_then(|()| fs::write(&probe, ""))
-        .and_then(|()| fs::remove_file(&probe))
-        .map_err(|e| unwritable(directory, &e))
+    // Root does this in a directory of somebody else, who may have put a link there: it is removed, never followed.
+    let probed = || match fs::remove_file(&probe) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+        _ => fs::File::create_new(&probe).map(drop),
+    };
+    made.and_then(|()| probed()).and_then(|()| fs::remove_file(&probe)).map_err(|e| unwritable(directory, &e))
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Error {
@@ -139,6 +143,19 @@ fn check(membership: &Membership, key: &str, pin: &Pin) -> Result<()> {
     }
 }
 
+/// Whether what the manager says can stand in the configuration as it is.
+fn is_plain(membership: &Membership) -> Result<()> {
+    let odd = |c: char| matches!(c, '"' | '\\') || c.is_control();
+    let texts = membership.hosts.iter().chain([&membership.discovery, &membership.name]);
+    match texts.into_iter().find(|text| text.contains(odd)) {
+        None => Ok(()),
+        Some(text) => {
+            let text = format!("the manager's answer makes no sense: {text:?} in it");
+            Err(Error::store(Kind::Protocol, text).advise("see to discovery.url at the manager"))
+        }
+    }
+}
+
 /// Whose files these are to be.
 struct Owner {
     uid: u32,
@@ -160,7 +177,8 @@ impl Owner {
     fn take(&self, state_dir: &Path, files: &Files) -> Result<()> {
         let own = [files.key(), files.cert(), files.bundle()];
         for path in own.iter().map(PathBuf::as_path).chain([files.directory(), state_dir]) {
-            chown(path, Some(self.uid), Some(self.gid)).map_err(|e| unwritable(path, &e))?;
+            // Not what a link leads to.
+            lchown(path, Some(self.uid), Some(self.gid)).map_err(|e| unwritable(path, &e))?;
         }
         Ok(())
     }
@@ -303,6 +321,32 @@ mod tests {
             assert!(loaded.config.has_pki());
             assert_eq!(loaded.config.registers(), role == Joins::Agent);
         }
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let home = tempfile::tempdir().unwrap();
+        let (state, other) = (home.path().join("state"), home.path().join("other"));
+        fs::create_dir(&state).unwrap();
+        fs::write(&other, "kept").unwrap();
+        for target in [&other, &home.path().join("new")] {
+            std::os::unix::fs::symlink(target, state.join(".joining")).unwrap();
+            writable(&state).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&other).unwrap(), "kept");
+        assert!(!home.path().join("new").exists());
+        assert_eq!(fs::read_dir(&state).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_would_be_more_than_a_text_is_refused() {
+        let saying = |discovery: &str| Membership { discovery: discovery.into(), ..Membership::default() };
+        is_plain(&saying("etcd://s:1,t:1/p")).unwrap();
+        for text in ["x\"\n[manager]", "a\nb", "a\\", "\u{7f}"] {
+            assert_eq!(is_plain(&saying(text)).unwrap_err().kind, Kind::Protocol, "{text:?}");
+        }
+        let hosts = vec!["h\"".to_string()];
+        assert!(is_plain(&Membership { hosts, ..Membership::default() }).is_err());
     }
 
     #[test]

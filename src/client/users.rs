@@ -31,7 +31,7 @@ pub(super) async fn ask(manager: &Manager, wanted: &Users, json: bool) -> Result
         Users::Add { name, role, life, directory } => {
             // Made before the certificate is: one without a place to go would be of no use.
             let files = Files::below(directory);
-            files.make_directory()?;
+            make(directory)?;
             let key = request::new_key()?;
             let csr = request::for_key(&key)?;
             let new = NewUser { csr, name: name.clone(), role: role.word().into(), life: *life };
@@ -66,6 +66,14 @@ pub(super) async fn ask(manager: &Manager, wanted: &Users, json: bool) -> Result
             };
             if json { pretty(&done) } else { Ok(Answer { text, good: done.certificates > 0 }) }
         }
+    }
+}
+
+/// What was there before keeps its mode: `--out .` is no reason to close somebody's home. The key is 0600 anywhere.
+fn make(directory: &Path) -> Result<()> {
+    match directory.is_dir() {
+        true => Ok(()),
+        false => Files::below(directory).make_directory(),
     }
 }
 
@@ -116,6 +124,18 @@ fn listed(users: &[MemberLine]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_that_is_there_keeps_its_mode() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let fresh = home.path().join("fresh");
+        make(home.path()).unwrap();
+        make(&fresh).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(home.path()), mode(&fresh)), (0o755, 0o700));
+    }
 
     #[test]
     fn the_lines_are_ones_to_paste() {

@@ -33,7 +33,7 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::docker::endpoint::Endpoint;
 use crate::error::{Error, Kind, Result};
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, Peers};
 
 pub use once::list_once;
 pub use origin::Origin;
@@ -79,7 +79,7 @@ impl Means<'_> {
     /// As configured, without a registry.
     pub fn of(config: &Config) -> Result<Means<'static>> {
         let discovery = &config.discovery;
-        let tls = ClientTls::from_config(&config.tls)?;
+        let tls = ClientTls::towards(config, Peers::Managers)?;
         Ok(Means { options: discovery.options.clone(), ttl: discovery.ttl, tls, hosted: None })
     }
 }

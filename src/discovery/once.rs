@@ -9,7 +9,7 @@ use crate::discovery::lan::client::Client;
 use crate::discovery::lan::search;
 use crate::discovery::{Backend, Entry, Means, Spec};
 use crate::error::{Error, Kind, Result};
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, Peers};
 
 /// The first list that can be had, within `patience`. With a token alone: what all its managers list together.
 pub async fn list_once(config: &Config, patience: Duration) -> Result<Vec<Entry>> {
@@ -46,7 +46,7 @@ async fn at_managers(config: &Config, token: &str) -> Result<Vec<Entry>> {
 }
 
 async fn on_the_lan(config: &Config, token: &str, patience: Duration) -> Result<Vec<Entry>> {
-    let tls = ClientTls::of_anybody(&config.tls)?;
+    let tls = ClientTls::towards(config, Peers::FoundManagers)?;
     // Some time must be left for the answer.
     let found = search::managers(&config.advertise, token, search::PATIENCE.min(patience / 2)).await?;
     let list = async |found| Client::new(found, token, tls.as_ref())?.list().await;

@@ -68,11 +68,13 @@ impl Errand {
         match self {
             Errand::Join { joins, id, secret, peer, request } => {
                 let joins = joins_of(&joins)?;
+                is_plain(&request.hostname)?;
                 let issued = authority.join(&id, &secret, joins, &applicant(&request, peer), now)?;
                 tracing::info!(PEER = ?peer, "{} joined: {}", issued.identity, request.hostname);
                 answer(&membership(issued, now))
             }
             Errand::Renew { kind, name, serial, peer, request } => {
+                is_plain(&request.hostname)?;
                 let owner = Identity { kind: joins_of(&kind)?.who(), name, serial };
                 let issued = authority.renew(&owner, &applicant(&request, peer), now)?;
                 tracing::info!(PEER = ?peer, "{} has a new certificate for {}", issued.identity, issued.hosts.join(", "));
@@ -118,6 +120,15 @@ fn joins_of(word: &str) -> Result<Joins> {
     Joins::parse(word).ok_or_else(|| {
         Error::client(Kind::Invalid, format!("nobody joins as {word:?}")).advise("as agent, or as manager")
     })
+}
+
+/// What a machine calls itself is logged and shown.
+fn is_plain(hostname: &str) -> Result<()> {
+    match hostname.chars().any(|c| c.is_control() || matches!(c, '"' | '\'')) || hostname.len() > 253 {
+        false => Ok(()),
+        true => Err(Error::client(Kind::Invalid, "the machine has a host name that is none")
+            .advise("give it one of letters, digits, - and .")),
+    }
 }
 
 fn applicant(request: &Request, peer: Option<IpAddr>) -> Applicant<'_> {
@@ -190,4 +201,19 @@ fn standing(authority: &Authority, now: i64) -> Standing {
 /// people for themselves.
 pub fn may_administer(identity: &Identity) -> bool {
     matches!(identity.kind, Who::Manager | Who::User(Role::Admin))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_name_is_one_line() {
+        for good in ["", "pi", "Pi-4.example", "büro"] {
+            is_plain(good).unwrap();
+        }
+        for bad in ["pi\nsshd: accepted", "a\"b", "\u{1b}[2J", &"x".repeat(254)] {
+            assert_eq!(is_plain(bad).unwrap_err().kind, Kind::Invalid, "{bad:?}");
+        }
+    }
 }

@@ -14,11 +14,12 @@ use crate::docker::endpoint::Endpoint;
 use crate::enroll::ask;
 use crate::enroll::talk::Request;
 use crate::error::{Error, Kind, Result};
-use crate::tls::ClientTls;
 use crate::tls::pki::authority::Authority;
 use crate::tls::pki::members::{self, Own};
 use crate::tls::pki::own::{self, Machine};
+use crate::tls::pki::pin::Pin;
 use crate::tls::pki::{Files, request, revoked};
+use crate::tls::{ClientTls, Peers, pem};
 
 /// How often this machine's own addresses are looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -85,7 +86,7 @@ impl Course {
         Ok(Course {
             files: Files::below(&config.pki_dir()),
             managers: managers(config),
-            tls: ClientTls::from_config(&config.tls)?,
+            tls: ClientTls::towards(config, Peers::Managers)?,
             due: None,
             tried: None,
             next: Instant::now(),
@@ -136,6 +137,7 @@ impl Course {
         }
         let (trust, manager) = self.first_answer().await?;
         self.next = Instant::now() + pause_between_looks(config);
+        holds(&trust.bundle, own.ca.as_ref())?;
         if members::trust(&self.files, &trust.bundle)? {
             tracing::info!("the cluster's trusted CAs have changed");
         }
@@ -148,6 +150,9 @@ impl Course {
         let wanted = Request { csr: request::for_key(&key)?, hostname: machine.hostname, names };
         let tls = self.tls()?;
         let membership = ask::renew(&manager, &tls, &wanted).await?;
+        let chain = pem::certificates_in(&membership.certificate).map_err(|e| senseless(&e.to_string()))?;
+        let next = Own::of(&chain).ok_or_else(|| senseless("there is no certificate in it"))?;
+        holds(&membership.bundle, next.ca.as_ref())?;
         members::replace(&self.files, &membership.certificate, &membership.bundle)?;
         self.tried = Some(here);
         tracing::info!("the certificate was renewed by {manager}, for {}", membership.hosts.join(", "));
@@ -196,6 +201,23 @@ impl Course {
     }
 }
 
+/// Whether a bundle can be taken into use: one without the CA of our own certificate would lock us out.
+fn holds(bundle: &str, ca: Option<&Pin>) -> Result<()> {
+    let certificates = pem::certificates_in(bundle).map_err(|e| senseless(&e.to_string()))?;
+    let pins: Vec<Pin> = certificates.iter().filter_map(Pin::of).collect();
+    match ca {
+        _ if pins.is_empty() => Err(senseless("there is no CA in it")),
+        Some(ca) if !pins.contains(ca) => {
+            Err(senseless("the CA of our certificate is not among those to trust"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn senseless(why: &str) -> Error {
+    Error::store(Kind::Protocol, format!("the manager's answer makes no sense: {why}"))
+}
+
 /// Where to ask: what the configuration says, else the manager whose list the engine is on.
 fn managers(config: &Config) -> Vec<Endpoint> {
     let url = config.discovery.url.as_deref().unwrap_or_default();
@@ -231,4 +253,36 @@ pub async fn local_address(host: &str, port: u16) -> std::io::Result<SocketAddr>
     let socket = UdpSocket::bind(any).await?;
     socket.connect(target).await?;
     socket.local_addr()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::enroll::talk::Trust;
+
+    #[test]
+    fn a_bundle_that_locks_us_out_is_not_taken() {
+        let made = || {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let cert = rcgen::CertificateParams::new(vec![]).unwrap().self_signed(&key).unwrap();
+            (Pin::of(cert.der()).unwrap(), cert.pem())
+        };
+        let ((ours, own), (_, other)) = (made(), made());
+        holds(&own, Some(&ours)).unwrap();
+        holds(&(other.clone() + &own), Some(&ours)).unwrap();
+        holds(&other, None).unwrap();
+        for (bundle, ca) in [(other.as_str(), Some(&ours)), ("", Some(&ours)), ("", None), ("x", None)] {
+            assert_eq!(holds(bundle, ca).unwrap_err().kind, Kind::Protocol);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_says_nothing_is_none() {
+        for text in ["{}", r#"{"bundle": "x", "ca": "y"}"#, r#"{"ca": "y", "revoked": {}}"#] {
+            assert!(serde_json::from_str::<Trust>(text).is_err(), "{text}");
+        }
+        assert!(
+            serde_json::from_str::<Trust>(r#"{"bundle": "x", "ca": "y", "revoked": {}, "more": 1}"#).is_ok()
+        );
+    }
 }

@@ -42,9 +42,9 @@ pub struct Membership {
     pub discovery: String,
 }
 
-/// `GET /swarmd/v1/trust`
+/// `GET /swarmd/v1/trust`. All of it must be there: an answer that says nothing is not one by which nobody is trusted,
+/// and nobody revoked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct Trust {
     /// The CAs to trust.
     pub bundle: String,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -16,13 +16,16 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::config::Tls;
+use crate::config::{Config, Tls};
 use crate::error::{Error, Kind, Result};
 use crate::stream::{Ahead, ahead};
 use crate::tls::ciphers::provider;
 use crate::tls::floor::Floor;
 use crate::tls::fresh::Fresh;
+use crate::tls::peers::{Peers, Wanted, WantedOnly};
+use crate::tls::pki::Files;
 use crate::tls::pki::pin::Pin;
+use crate::tls::pki::revoked::Revoked;
 use crate::tls::{pem, pinned};
 
 /// What it takes to open TLS connections. Cheap to clone. Changed files are used from the next connection on.
@@ -33,18 +36,38 @@ impl ClientTls {
     /// After the classic matrix: `tls` does not verify the peer, `tlsverify` trusts `tlscacert` only; both
     /// present our own certificate, if there is one: for a registry a token is enough. `None` when TLS is off.
     pub fn from_config(tls: &Tls) -> Result<Option<ClientTls>> {
-        ClientTls::trusting(tls, Trust::Named)
+        ClientTls::trusting(tls, Trust::Named, None)
     }
 
     /// The same for a peer whose name is not known beforehand, because it was merely found: its certificate must
     /// come from the CA, and may be for any name.
     pub fn of_anybody(tls: &Tls) -> Result<Option<ClientTls>> {
-        ClientTls::trusting(tls, Trust::Unnamed)
+        ClientTls::trusting(tls, Trust::Unnamed, None)
+    }
+
+    /// As configured, towards these: with the cluster's own certificates nobody else is talked to, and nobody whose
+    /// certificate was revoked; with others the CA alone decides, as ever.
+    ///
+    /// # Errors
+    /// Files that cannot be read or used.
+    pub fn towards(config: &Config, peers: Peers) -> Result<Option<ClientTls>> {
+        let wanted = match config.has_pki() {
+            true => Some(Wanted { peers, revoked: Revoked::open(&Files::below(&config.pki_dir()))? }),
+            false => None,
+        };
+        match peers {
+            Peers::Engines | Peers::Managers => ClientTls::trusting(&config.tls, Trust::Named, wanted),
+            Peers::FoundManagers => ClientTls::trusting(&config.tls, Trust::Unnamed, wanted),
+        }
     }
 
     /// Trusts the certificates in `ca` only, and presents `cert`.
     pub fn verified(ca: &Path, cert: &Path, key: &Path) -> Result<ClientTls> {
-        ClientTls::open(Recipe { trust: Trust::Named(ca.into()), own: Some((cert.into(), key.into())) })
+        ClientTls::open(Recipe {
+            trust: Trust::Named(ca.into()),
+            own: Some((cert.into(), key.into())),
+            wanted: None,
+        })
     }
 
     /// Trusts a manager whose CA has this pin, and presents nothing: for joining.
@@ -56,7 +79,11 @@ impl ClientTls {
         Fresh::new(Vec::new(), move || pinned::connector(&pin)).map(|fresh| ClientTls(Arc::new(fresh)))
     }
 
-    fn trusting(tls: &Tls, verified: impl Fn(PathBuf) -> Trust) -> Result<Option<ClientTls>> {
+    fn trusting(
+        tls: &Tls,
+        verified: impl Fn(PathBuf) -> Trust,
+        wanted: Option<Wanted>,
+    ) -> Result<Option<ClientTls>> {
         if !tls.enabled() {
             return Ok(None);
         }
@@ -66,7 +93,7 @@ impl ClientTls {
         let own = tls.client_pair().map(|(cert, key)| (cert.into(), key.into()));
         let ca = tls.tlscacert.clone().filter(|_| tls.tlsverify);
         let trust = ca.map_or(Trust::Anyone, verified);
-        ClientTls::open(Recipe { trust, own }).map(Some)
+        ClientTls::open(Recipe { trust, own, wanted }).map(Some)
     }
 
     fn open(recipe: Recipe) -> Result<ClientTls> {
@@ -95,6 +122,8 @@ struct Recipe {
     trust: Trust,
     /// Our certificate and its key, if we show one.
     own: Option<(PathBuf, PathBuf)>,
+    /// Which of those with a good chain, in a cluster with certificates of its own.
+    wanted: Option<Wanted>,
 }
 
 impl Recipe {
@@ -115,10 +144,23 @@ impl Recipe {
         };
         let own = self.own.as_ref().map(|(cert, _)| pem::certificates(cert)).transpose()?;
         let builder = builder(Floor::of(own.as_deref().unwrap_or_default()))?;
-        let builder = match &self.trust {
-            Trust::Named(_) => builder.with_root_certificates(roots),
-            Trust::Unnamed(_) => builder.dangerous().with_custom_certificate_verifier(lenient(Some(roots))),
-            Trust::Anyone => builder.dangerous().with_custom_certificate_verifier(lenient(None)),
+        let builder = match (&self.trust, &self.wanted) {
+            (Trust::Named(_), Some(wanted)) => {
+                let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+                    .build()
+                    .map_err(|e| Error::us(Kind::Config, format!("cannot verify by the CA: {e}")))?;
+                let only = WantedOnly { chain, wanted: wanted.clone() };
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(only))
+            }
+            (Trust::Unnamed(_), Some(wanted)) => {
+                let only = WantedOnly { chain: lenient(Some(roots)), wanted: wanted.clone() };
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(only))
+            }
+            (Trust::Named(_), None) => builder.with_root_certificates(roots),
+            (Trust::Unnamed(_), None) => {
+                builder.dangerous().with_custom_certificate_verifier(lenient(Some(roots)))
+            }
+            (Trust::Anyone, _) => builder.dangerous().with_custom_certificate_verifier(lenient(None)),
         };
         let config = match self.own.as_ref().zip(own) {
             None => builder.with_no_client_auth(),

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, SignatureScheme};
 use tokio_rustls::TlsAcceptor;
 
@@ -53,10 +53,7 @@ fn guarding(ca: &Path, cert: &Path, key: &Path, admission: &Admission) -> Result
         .build()
         .map_err(|e| Error::us(Kind::Config, format!("cannot use {}: {e}", ca.display())))?;
     let managers = ManagersOnly { chain, admission: admission.clone() };
-    let mut config = serving(Some(Arc::new(managers)), cert, key)?;
-    // A resumed session shows no certificate, so that one revoked or expired meanwhile would go on to be good.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
+    let config = serving(Some(Arc::new(managers)), cert, key)?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 

@@ -3,12 +3,14 @@
 
 pub mod ciphers;
 pub mod client;
+pub mod ends;
 pub mod floor;
 pub mod fresh;
 pub mod gate;
 pub mod identity;
 pub mod inspect;
 pub mod lint;
+pub mod peers;
 pub mod pem;
 mod pinned;
 pub mod pki;
@@ -23,6 +25,7 @@ mod matrix_tests;
 pub(crate) mod workshop;
 
 pub use client::ClientTls;
+pub use peers::Peers;
 
 #[cfg(test)]
 pub(crate) mod authority_tests;

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -93,6 +93,9 @@ pub(super) fn serving(
         .map_err(|e| Error::us(Kind::Config, format!("cannot use {} with its key: {e}", cert.display())))?;
     // Who is slow with AES says so.
     config.ignore_client_order = !has_aes();
+    // A resumed session shows no certificate, so that one revoked or expired meanwhile would go on to be good.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -121,6 +124,14 @@ mod tests {
         assert!(!met(&ours, client(&stranger)).await.unwrap());
         assert!(met(&ours, client(&others.tls())).await.is_err());
     }
+    #[test]
+    fn no_session_is_resumed() {
+        let tls = Authority::new().tls();
+        let config = serving(None, &tls.tlscert.unwrap(), &tls.tlskey.unwrap()).unwrap();
+        assert!(!config.session_storage.can_cache() && !config.ticketer.enabled());
+        assert_eq!(config.send_tls13_tickets, 0);
+    }
+
     #[tokio::test]
     async fn strictly_none_at_all_is_one_of_another_authority() {
         let ours = Authority::new();

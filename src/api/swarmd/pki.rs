@@ -21,9 +21,9 @@ use crate::docker::json::flaw;
 use crate::enroll::talk::{Minted, NewUser, Request, SCHEME};
 use crate::enroll::{Errand, ask};
 use crate::error::{Error, Kind, Result};
-use crate::tls::ClientTls;
 use crate::tls::identity::{Identity, Who};
 use crate::tls::pki::own;
+use crate::tls::{ClientTls, Peers};
 
 impl Api {
     /// Answers a page about certificates; `name` is what its path names.
@@ -78,7 +78,7 @@ impl Api {
     async fn pass_to_authority(&self, errand: &Errand) -> Result<Value> {
         let mut failed = Error::us(Kind::Unavailable, "this manager does not know the one that has the CA")
             .advise("set [pki] managers = [\"HOST:3376\"] to where that is");
-        let Some(tls) = ClientTls::from_config(&self.config().tls)? else { return Err(failed) };
+        let Some(tls) = ClientTls::towards(&self.config(), Peers::Managers)? else { return Err(failed) };
         for manager in &self.config().pki.managers {
             match ask::errand(&Endpoint::parse(manager)?, &tls, errand).await {
                 Ok(value) => return Ok(value),

@@ -20,7 +20,7 @@ use crate::docker::endpoint::Endpoint;
 use crate::docker::http::Client;
 use crate::docker::types::Version;
 use crate::docker::version::{ApiVersion, OLDEST};
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, Peers};
 
 /// Where Docker listens as installed.
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
@@ -29,7 +29,7 @@ const MOST: usize = 16;
 
 /// One finding for each engine, or more.
 pub async fn look(config: &Config) -> Vec<Finding> {
-    let Ok(tls) = ClientTls::from_config(&config.tls) else { return Vec::new() };
+    let Ok(tls) = ClientTls::towards(config, Peers::Engines) else { return Vec::new() };
     let asked = engines(config).into_iter().map(|endpoint| {
         let tls = tls.clone();
         async move {

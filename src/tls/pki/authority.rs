@@ -48,6 +48,8 @@ pub(super) struct Ca {
     pub(super) pem: String,
     pub(super) pin: Pin,
     pub(super) issuer: Issuer<'static, KeyPair>,
+    /// When it ends, seconds since the epoch: nothing that it signs lives longer.
+    pub(super) ends: i64,
 }
 
 /// What a member gets.
@@ -185,7 +187,7 @@ impl Authority {
     /// A certificate for a user. Who asks for it must be an admin; that is the caller's affair.
     ///
     /// # Errors
-    /// `Kind::Invalid` for a name that is none, or a request.
+    /// `Kind::Invalid` for a name that is none, or a request, or a life that no certificate can have.
     pub fn issue_user(
         &self,
         request: &str,
@@ -202,6 +204,15 @@ impl Authority {
         let mut state = self.state();
         if state.book.owner_of(Pin::of_key(&wanted.spki).text()).is_some() {
             return Err(Error::client(Kind::Conflict, "this key has a certificate already"));
+        }
+        let longest = state.ca.longest(now);
+        if life.is_zero() || life > longest {
+            let days = longest.as_secs() / (24 * 3600);
+            return Err(Error::client(
+                Kind::Invalid,
+                "a certificate lives for a second at least, and no longer than its CA",
+            )
+            .advise(format!("--ttl {days}d is the longest that this CA can give")));
         }
         let leaf = Leaf { who: Who::User(role), name: name.to_string(), hosts: vec![], life };
         self.sign(&mut state, &leaf, "", &wanted, now)
@@ -258,6 +269,14 @@ impl Authority {
         wanted: &request::Wanted,
         now: i64,
     ) -> Result<Issued> {
+        let leaf = &Leaf { life: leaf.life.min(state.ca.longest(now)), ..leaf.clone() };
+        if leaf.life.is_zero() {
+            return Err(Error::us(
+                Kind::Config,
+                "the CA of the cluster has expired, or certificates live for no time",
+            )
+            .advise("`swarmd pki rotate` on the first manager makes another CA; see [pki] lifetime, too"));
+        }
         let (cert, identity) = issue::leaf(leaf, &wanted.key, &state.ca.issuer, now)?;
         let expires = now.saturating_add(i64::try_from(leaf.life.as_secs()).unwrap_or(i64::MAX));
         let mut book = state.book.clone();
@@ -326,7 +345,13 @@ impl Ca {
 
     pub(super) fn of(cert: &CertificateDer<'static>, key: KeyPair, pin: Pin) -> Result<Ca> {
         let issuer = Issuer::from_ca_cert_der(cert, key).map_err(|e| failed("use the CA", e))?;
-        Ok(Ca { pem: pem::text(cert), pin, issuer })
+        let ends = issue::end_of(cert).ok_or_else(|| failed("use the CA", "it is no certificate"))?;
+        Ok(Ca { pem: pem::text(cert), pin, issuer, ends })
+    }
+
+    /// How long a certificate of it may live.
+    fn longest(&self, now: i64) -> Duration {
+        Duration::from_secs(u64::try_from(self.ends.saturating_sub(now)).unwrap_or(0))
     }
 }
 

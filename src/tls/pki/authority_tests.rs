@@ -19,22 +19,22 @@ use crate::tls::ClientTls;
 use crate::tls::identity::{Identity, Role, Who};
 use crate::tls::server::acceptor;
 
-const LIFE: Duration = Duration::from_secs(3600);
+pub(super) const LIFE: Duration = Duration::from_secs(3600);
 
 /// A cluster's first manager.
-struct Boss {
+pub(super) struct Boss {
     home: tempfile::TempDir,
-    config: Config,
-    authority: Authority,
+    pub(super) config: Config,
+    pub(super) authority: Authority,
 }
 
 /// A machine with a key.
-struct Member {
-    home: tempfile::TempDir,
-    request: String,
+pub(super) struct Member {
+    pub(super) home: tempfile::TempDir,
+    pub(super) request: String,
 }
 
-fn boss() -> Boss {
+pub(super) fn boss() -> Boss {
     let home = tempfile::tempdir().unwrap();
     let config = Config {
         role: Does::Manager,
@@ -59,25 +59,25 @@ fn tls_of(directory: &Path) -> Tls {
 }
 
 impl Member {
-    fn new() -> Member {
+    pub(super) fn new() -> Member {
         let home = tempfile::tempdir().unwrap();
         let key = members::key(&Files::below(home.path())).unwrap();
         Member { request: request::for_key(&key).unwrap(), home }
     }
 
-    fn applicant(&self) -> Applicant<'_> {
+    pub(super) fn applicant(&self) -> Applicant<'_> {
         self.at("127.0.0.1")
     }
 
-    fn at(&self, peer: &str) -> Applicant<'_> {
+    pub(super) fn at(&self, peer: &str) -> Applicant<'_> {
         Applicant { request: &self.request, peer: Some(ip(peer)), hostname: "pi", names: &[] }
     }
 
-    fn takes(&self, issued: &Issued) {
+    pub(super) fn takes(&self, issued: &Issued) {
         members::replace(&Files::below(self.home.path()), &issued.chain, &issued.bundle).unwrap();
     }
 
-    fn tls(&self) -> Tls {
+    pub(super) fn tls(&self) -> Tls {
         tls_of(self.home.path())
     }
 }
@@ -87,11 +87,11 @@ fn ip(text: &str) -> IpAddr {
 }
 
 impl Boss {
-    fn tls(&self) -> Tls {
+    pub(super) fn tls(&self) -> Tls {
         tls_of(&self.home.path().join("pki"))
     }
 
-    fn joins(&self, member: &Member, joins: Joins, who: &Applicant<'_>) -> Result<Issued> {
+    pub(super) fn joins(&self, member: &Member, joins: Joins, who: &Applicant<'_>) -> Result<Issued> {
         let now = clock::unix_seconds();
         let token = self.authority.new_token(joins, Some(60), Some(1), now).unwrap();
         let issued = self.authority.join(&token.id, &token.secret, joins, who, now);

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// Certificates of one owner that are kept valid beside each other: a renewed one still counts until it expires, but
 /// not without bound.
 const BESIDE: usize = 8;
+/// How long a revoked certificate is listed beyond its end, in seconds: clocks differ, and who judges by the list may
+/// judge the end by another one.
+const LISTED_ON: i64 = 7 * 24 * 3600;
 
 /// One certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +53,7 @@ impl Record {
 pub struct Revocation {
     /// Whose it was, for people.
     pub owner: String,
-    /// When it ends by itself: then it need not be listed any more.
+    /// When it ends by itself: some days later it need not be listed any more.
     pub expires: i64,
 }
 
@@ -68,7 +71,7 @@ impl Book {
     pub fn prune(&mut self, now: i64) -> bool {
         let before = (self.issued.len(), self.revoked.len());
         self.issued.retain(|record| record.expires > now);
-        self.revoked.retain(|_, revocation| revocation.expires > now);
+        self.revoked.retain(|_, revocation| revocation.expires.saturating_add(LISTED_ON) > now);
         before != (self.issued.len(), self.revoked.len())
     }
 
@@ -159,6 +162,8 @@ mod tests {
         assert_eq!(revoked, ["1", "3"]);
         assert_eq!(book.revoke("agent", "n1"), 0);
         assert!(book.prune(100));
+        assert!(book.issued.is_empty() && book.revoked.len() == 2, "clocks differ");
+        assert!(book.prune(100 + LISTED_ON));
         assert_eq!(book, Book::default());
     }
 

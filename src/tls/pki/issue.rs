@@ -8,6 +8,9 @@ use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
     IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber, date_time_ymd,
 };
+use rustls::pki_types::CertificateDer;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 
 use crate::error::Result;
 use crate::tls::identity::{Identity, Who};
@@ -62,7 +65,13 @@ fn authority(name: &str, below: u8, now: i64) -> Result<CertificateParams> {
     Ok(params)
 }
 
-/// A certificate for a public key.
+/// When a certificate ends, seconds since the epoch; `None` if it is not X.509.
+pub fn end_of(cert: &CertificateDer<'_>) -> Option<i64> {
+    let (_, cert) = X509Certificate::from_der(cert).ok()?;
+    Some(cert.validity().not_after.timestamp())
+}
+
+/// A certificate for a public key. Its life must be one that ends before the year 10000.
 pub fn leaf(
     leaf: &Leaf,
     key: &impl PublicKeyData,

@@ -25,7 +25,11 @@ pub mod rotation;
 pub mod tokens;
 
 #[cfg(test)]
-mod authority_tests;
+pub(crate) mod authority_tests;
+#[cfg(test)]
+mod life_tests;
+#[cfg(test)]
+mod peers_tests;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,13 +27,23 @@ pub struct Listed {
 pub struct Revoked(Arc<Fresh<Arc<Listed>>>);
 
 impl Revoked {
-    /// Reads the list; no file means that nothing was revoked.
+    /// Reads the list; no file means that nothing was revoked yet. One that vanishes later changes nothing.
     ///
     /// # Errors
     /// A file that cannot be read or understood.
     pub fn open(files: &Files) -> Result<Revoked> {
         let path = files.revoked();
-        let fresh = Fresh::new(vec![path.clone()], move || read(&path).map(Arc::new))?;
+        let seen = AtomicBool::new(false);
+        let make = move || {
+            match path.exists() {
+                true => seen.store(true, Ordering::Relaxed),
+                // Whoever was revoked stays so.
+                false if seen.load(Ordering::Relaxed) => return Err(damaged(&path, "it has vanished")),
+                false => {}
+            }
+            read(&path).map(Arc::new)
+        };
+        let fresh = Fresh::new(vec![files.revoked()], make)?;
         Ok(Revoked(Arc::new(fresh.called("the list of revoked certificates"))))
     }
 
@@ -83,5 +94,10 @@ mod tests {
         // Half a file changes nothing: whoever was revoked stays so.
         Files::write(&files.revoked(), "{").unwrap();
         assert!(revoked.contains("ab"));
+        // Nor does none at all, until there is another.
+        std::fs::remove_file(files.revoked()).unwrap();
+        assert!(revoked.contains("ab"));
+        Files::write(&files.revoked(), r#"{"revoked": {}}"#).unwrap();
+        assert!(!revoked.contains("ab"));
     }
 }
