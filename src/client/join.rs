@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::client::Answer;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::discovery::lan::interfaces;
 use crate::docker::endpoint::Endpoint;
 use crate::enroll::ask;
@@ -179,8 +179,15 @@ fn text(plan: &Plan, membership: &Membership) -> String {
         false => membership.hosts.first().map_or("THIS-MACHINE", String::as_str),
     };
     let own = if own.contains(':') { format!("[{own}]") } else { own.to_string() };
+    // Said in so many words: whoever advertises something and says no more has a Docker that listens itself.
+    let (front, port) = match &plan.config.agent.front {
+        Some(front @ Listen::Tcp { port, .. }) => (front.to_string(), *port),
+        _ => (format!(":{FRONT}"), FRONT),
+    };
     let (role, agent) = match plan.token.joins {
-        Joins::Agent => ("agent", format!("[agent]\nadvertise = \"{own}:{FRONT}\"\n\n")),
+        Joins::Agent => {
+            ("agent", format!("[agent]\nfront = \"{front}\"\nadvertise = \"{own}:{port}\"\n\n"))
+        }
         Joins::Manager => ("manager", String::new()),
     };
     format!(
@@ -317,6 +324,11 @@ mod tests {
             assert_eq!(loaded.config.pki.managers, ["boss:3376"]);
             assert!(loaded.config.has_pki());
             assert_eq!(loaded.config.registers(), role == Joins::Agent);
+            let front = (role == Joins::Agent).then(|| Listen::Tcp { host: String::new(), port: FRONT });
+            assert_eq!(loaded.config.agent.front, front, "the agent serves Docker, which does not listen");
+            // Once more, on a machine that has joined.
+            let again = text(&Plan { config: loaded.config, ..plan(role) }, &membership);
+            assert_eq!(again.contains("front"), role == Joins::Agent);
         }
     }
 
