@@ -61,9 +61,10 @@ class Rpm(unittest.TestCase):
 
     def test_2_upgrade(self):
         host = self.host
+        config = host.path("/etc/swarmd/config.toml")
+        config.write_text('role = "manager"\n[discovery]\nurl = "nodes://127.0.0.1:9"\n# mine\n')
         host.ok("systemctl", "enable", "--now", "swarmd")
-        before, config = host.unit("MainPID"), host.path("/etc/swarmd/config.toml")
-        config.write_text(config.read_text() + "# mine\n")
+        before = host.unit("MainPID")
         host.put(rpm("2.0.1"), "/root/two.rpm")
         with Knocker() as knocker:
             self.rpm("-U", "--nodeps", "/root/two.rpm")
