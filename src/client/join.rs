@@ -185,9 +185,7 @@ fn text(plan: &Plan, membership: &Membership) -> String {
         _ => (format!(":{FRONT}"), FRONT),
     };
     let (role, agent) = match plan.token.joins {
-        Joins::Agent => {
-            ("agent", format!("[agent]\nfront = \"{front}\"\nadvertise = \"{own}:{port}\"\n\n"))
-        }
+        Joins::Agent => ("agent", format!("[agent]\nfront = \"{front}\"\nadvertise = \"{own}:{port}\"\n\n")),
         Joins::Manager => ("manager", String::new()),
     };
     format!(
