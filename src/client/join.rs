@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 
 use crate::client::Answer;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::discovery::lan::interfaces;
 use crate::docker::endpoint::Endpoint;
 use crate::enroll::ask;
 use crate::enroll::talk::{Membership, Request};
 use crate::error::{Error, Kind, Result};
+use crate::systemd::account::{self, ACCOUNT};
 use crate::systemd::host::Host;
 use crate::tls::pem;
 use crate::tls::pki::authority::Authority;
@@ -24,8 +25,6 @@ use crate::tls::pki::{Files, members, request};
 
 /// The drop-in beside the configuration file.
 const DROP_IN: &str = "config.d/50-joined.toml";
-/// The service's user, where the state directory does not say.
-const USER: &str = "swarmd";
 /// Where agents serve their engine to managers.
 const FRONT: u16 = 2376;
 /// A clock that differs by more is worth a word, in seconds.
@@ -163,13 +162,13 @@ struct Owner {
 }
 
 impl Owner {
-    /// That of the state directory, else the service's user, else ourselves.
+    /// That of the state directory, else the service's account, else ourselves.
     fn of(state_dir: &Path) -> Result<Owner> {
         if let Ok(meta) = fs::metadata(state_dir) {
             return Ok(Owner { uid: meta.uid(), gid: meta.gid() });
         }
-        let user = nix::unistd::User::from_name(USER)
-            .map_err(|e| Error::us(Kind::Internal, format!("cannot look up the user {USER}: {e}")))?;
+        let user = nix::unistd::User::from_name(ACCOUNT)
+            .map_err(|e| Error::us(Kind::Internal, format!("cannot look up the user {ACCOUNT}: {e}")))?;
         let own = || Owner { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() };
         Ok(user.map_or_else(own, |user| Owner { uid: user.uid.as_raw(), gid: user.gid.as_raw() }))
     }
@@ -198,8 +197,13 @@ fn text(plan: &Plan, membership: &Membership) -> String {
         false => membership.hosts.first().map_or("THIS-MACHINE", String::as_str),
     };
     let own = if own.contains(':') { format!("[{own}]") } else { own.to_string() };
+    // Said in so many words: whoever advertises something and says no more has a Docker that listens itself.
+    let (front, port) = match &plan.config.agent.front {
+        Some(front @ Listen::Tcp { port, .. }) => (front.to_string(), *port),
+        _ => (format!(":{FRONT}"), FRONT),
+    };
     let (role, agent) = match plan.token.joins {
-        Joins::Agent => ("agent", format!("[agent]\nadvertise = \"{own}:{FRONT}\"\n\n")),
+        Joins::Agent => ("agent", format!("[agent]\nfront = \"{front}\"\nadvertise = \"{own}:{port}\"\n\n")),
         Joins::Manager => ("manager", String::new()),
     };
     format!(
@@ -247,6 +251,14 @@ fn start() -> Started {
     Started::Yes
 }
 
+/// What keeps the agent from the engine that it is to serve.
+fn no_docker(plan: &Plan) -> Option<account::Barred> {
+    match (plan.token.joins, Endpoint::parse(&plan.config.agent.engine)) {
+        (Joins::Agent, Ok(Endpoint::Unix(socket))) => account::barred(&socket),
+        _ => None,
+    }
+}
+
 fn tell(plan: &Plan, files: &Files, drop_in: &Path, membership: &Membership, started: &Started) -> String {
     let Membership { name, hosts, expires, now, .. } = membership;
     let mut text = format!(
@@ -269,6 +281,14 @@ fn tell(plan: &Plan, files: &Files, drop_in: &Path, membership: &Membership, sta
              restart swarmd\n"
         ),
     };
+    if let Some(barred) = no_docker(plan) {
+        text += &format!(
+            "  docker       {} may not use this machine's Docker yet, that is for you to say:\n               sudo {} && sudo \
+             systemctl restart swarmd\n",
+            barred.who,
+            barred.cure()
+        );
+    }
     let behind = now - clock::unix_seconds();
     if behind.abs() > SKEW {
         let side = if behind > 0 { "behind" } else { "ahead of" };
@@ -320,6 +340,11 @@ mod tests {
             assert_eq!(loaded.config.pki.managers, ["boss:3376"]);
             assert!(loaded.config.has_pki());
             assert_eq!(loaded.config.registers(), role == Joins::Agent);
+            let front = (role == Joins::Agent).then(|| Listen::Tcp { host: String::new(), port: FRONT });
+            assert_eq!(loaded.config.agent.front, front, "the agent serves Docker, which does not listen");
+            // Once more, on a machine that has joined.
+            let again = text(&Plan { config: loaded.config, ..plan(role) }, &membership);
+            assert_eq!(again.contains("front"), role == Joins::Agent);
         }
     }
 

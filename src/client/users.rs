@@ -2,7 +2,10 @@
 //!
 //! The key is made here, and stays here: the manager gets a request for a certificate.
 
+use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
+
+use nix::unistd::Uid;
 
 use crate::client::{Answer, Manager, pretty, table};
 use crate::clock;
@@ -31,6 +34,7 @@ pub(super) async fn ask(manager: &Manager, wanted: &Users, json: bool) -> Result
         Users::Add { name, role, life, directory } => {
             // Made before the certificate is: one without a place to go would be of no use.
             let files = Files::below(directory);
+            let fresh = !directory.exists();
             make(directory)?;
             let key = request::new_key()?;
             let csr = request::for_key(&key)?;
@@ -40,6 +44,10 @@ pub(super) async fn ask(manager: &Manager, wanted: &Users, json: bool) -> Result
                 [(files.key(), &key), (files.cert(), &made.certificate), (files.bundle(), &made.bundle)]
             {
                 Files::write(&path, text)?;
+                give(&path)?;
+            }
+            if fresh {
+                give(directory)?;
             }
             let directory = std::fs::canonicalize(directory).map_err(|e| {
                 Error::us(Kind::Unavailable, format!("cannot find {}: {e}", directory.display()))
@@ -75,6 +83,18 @@ fn make(directory: &Path) -> Result<()> {
         true => Ok(()),
         false => Files::below(directory).make_directory(),
     }
+}
+
+/// What `sudo` makes belongs to whoever said it: these files are for people, whose docker has to read them.
+fn give(path: &Path) -> Result<()> {
+    let said = |name: &str| std::env::var(name).ok().and_then(|id| id.parse().ok());
+    let (true, Some(user), Some(group)) = (Uid::effective().is_root(), said("SUDO_UID"), said("SUDO_GID"))
+    else {
+        return Ok(());
+    };
+    // Not through a link that somebody has put in its place.
+    lchown(path, Some(user), Some(group))
+        .map_err(|e| Error::us(Kind::Unavailable, format!("cannot give {} away: {e}", path.display())))
 }
 
 /// What was made, for programs.

@@ -3,6 +3,7 @@
 //! Works the same without systemd: every part then falls back to what a terminal or a container offers.
 //! It is *not* where tasks are started or requests are served.
 
+pub mod account;
 pub mod beat;
 pub mod host;
 pub mod inherited;

@@ -1,18 +1,14 @@
 //! The engines that the configuration names: there, allowed to be used, new enough.
 
 use std::collections::HashSet;
-use std::ffi::CString;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use futures_util::future::join_all;
-use nix::unistd::{AccessFlags, Gid, Group, Uid, User, access, getgrouplist};
 
 use super::PATIENCE;
 use super::finding::Finding;
-use super::state::ACCOUNT;
 use crate::config::Config;
 use crate::discovery::lan::interfaces;
 use crate::discovery::nodes;
@@ -20,6 +16,7 @@ use crate::docker::endpoint::Endpoint;
 use crate::docker::http::Client;
 use crate::docker::types::Version;
 use crate::docker::version::{ApiVersion, OLDEST};
+use crate::systemd::account;
 use crate::tls::{ClientTls, Peers};
 
 /// Where Docker listens as installed.
@@ -74,7 +71,7 @@ fn engines(config: &Config) -> Vec<Endpoint> {
 /// What keeps the daemon from a socket, as far as its file tells.
 fn unusable(path: &Path) -> Option<Finding> {
     let shown = path.display();
-    let Ok(meta) = fs::metadata(path) else {
+    if fs::metadata(path).is_err() {
         let (text, cure) = match path == Path::new(DOCKER_SOCKET) {
             true => (
                 format!("{shown} is not there: Docker does not run"),
@@ -83,41 +80,16 @@ fn unusable(path: &Path) -> Option<Finding> {
             false => (format!("{shown} is not there"), "start that engine, or correct the path".to_string()),
         };
         return Some(Finding::fail("docker", text, cure));
-    };
-    let group = Gid::from_raw(meta.gid());
-    let name = Group::from_gid(group).ok().flatten().map_or_else(|| group.to_string(), |g| g.name);
-    let daemon = User::from_name(ACCOUNT).ok().flatten().filter(|_| Uid::effective().is_root());
-    let who = match daemon {
-        // Root may; the daemon is not root.
-        Some(user) if !may(&user, &meta) => user.name,
-        None if access(path, AccessFlags::R_OK | AccessFlags::W_OK).is_err() => {
-            match User::from_uid(Uid::effective()) {
-                Ok(Some(user)) => user.name,
-                _ => Uid::effective().to_string(),
-            }
-        }
-        _ => return None,
-    };
+    }
+    let barred = account::barred(path)?;
     Some(Finding::fail(
         "docker",
-        format!("{who} may not use {shown}"),
+        format!("{} may not use {shown}", barred.who),
         format!(
-            "`usermod -aG {name} {who}`, then `systemctl restart swarmd` (whoever is in that group is root on this \
-             machine)"
+            "`{}`, then `systemctl restart swarmd` (whoever is in that group is root on this machine)",
+            barred.cure()
         ),
     ))
-}
-
-/// Whether this account may read and write a file.
-fn may(user: &User, meta: &fs::Metadata) -> bool {
-    const BOTH: u32 = 0o6;
-    let mode = meta.mode();
-    let groups = CString::new(user.name.as_str()).ok().and_then(|name| getgrouplist(&name, user.gid).ok());
-    let member = groups.unwrap_or_default().contains(&Gid::from_raw(meta.gid()));
-    user.uid.is_root()
-        || mode & BOTH == BOTH
-        || (member && mode >> 3 & BOTH == BOTH)
-        || (meta.uid() == user.uid.as_raw() && mode >> 6 & BOTH == BOTH)
 }
 
 async fn answers(endpoint: Endpoint, tls: Option<ClientTls>) -> Finding {
@@ -152,8 +124,6 @@ fn judge(shown: &str, version: &Version) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::super::finding::Verdict;
     use super::*;
 
@@ -185,24 +155,6 @@ mod tests {
         let found = look(&config).await;
         assert_eq!(found[0].verdict, Verdict::Fail);
         assert!(found[0].cure.is_some());
-    }
-
-    #[test]
-    fn a_group_gives_access() {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("s");
-        fs::write(&path, "").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).unwrap();
-        let meta = fs::metadata(&path).unwrap();
-        let root = User::from_uid(Uid::from_raw(0)).unwrap().unwrap();
-        let stranger = |gid: u32| User {
-            name: "nobody-of-that-name".into(),
-            uid: Uid::from_raw(meta.uid() + 1),
-            gid: Gid::from_raw(gid),
-            ..root.clone()
-        };
-        assert!(may(&stranger(meta.gid()), &meta));
-        assert!(!may(&stranger(meta.gid() + 1), &meta));
     }
 
     #[test]

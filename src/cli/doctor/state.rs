@@ -9,9 +9,8 @@ use nix::unistd::{AccessFlags, Uid, User, access};
 
 use super::finding::Finding;
 use crate::config::Config;
+use crate::systemd::account::ACCOUNT;
 
-/// The account that the package's unit runs as.
-pub const ACCOUNT: &str = "swarmd";
 const MIB: u64 = 1 << 20;
 /// Below this the next write may fail; below the second somebody should look.
 const NO_ROOM: u64 = 2 * MIB;

@@ -1,10 +1,12 @@
 """A little Debian machine with a real systemd as its first process, for tests of the package and its units.
 
-It is a `systemd-nspawn` container over an overlay: what a test installs in it is gone with it. It shares the session's
-network, so it reaches the real engines and the tests reach its port 3376. It is entered with `nsenter`, since no
-machined and no message bus run outside.
+It is a `systemd-nspawn` container over an overlay: what a test installs in it is gone with it. It is entered with
+`nsenter`, since no machined and no message bus run outside. Two kinds:
 
-`root()` makes the tree with debootstrap, once. `deb()` and `rpm()` pack the binary under test, with the project's own
+* `Host(NAME)` shares the session's network, so it reaches the real engines and the tests reach its port 3376.
+* `Host(NAME, LAN, NUMBER)` is a machine of a LAN (`lan.Lan`), with Docker Engine as Debian installs it.
+
+`root()` makes the tree of either with debootstrap, once. `deb()` and `rpm()` pack the binary under test, with the project's own
 packaging data.
 """
 
@@ -25,14 +27,19 @@ _BOOT = 60  # seconds; it takes one or two
 _POWEROFF = signal.SIGRTMIN + 4  # to systemd: poweroff
 
 
-def root():
-    """The tree of a minimal Debian of this machine's release with systemd. Made once."""
+_BASE = ("systemd", "systemd-sysv", "dbus")
+_WITH_DOCKER = (*_BASE, "docker.io", "iptables", "iproute2", "sudo")
+
+
+def root(docker=False):
+    """The tree of a minimal Debian of this machine's release with systemd, and with Docker if so wished. Made once."""
     release = fetch.release()
-    tree = fetch.cache_dir() / f"root-{release}"
+    tree = fetch.cache_dir() / (f"root-docker-{release}" if docker else f"root-{release}")
     if not tree.is_dir():
         partial = Path(tempfile.mkdtemp(prefix=".root-", dir=fetch.cache_dir()))
         try:
-            _run("debootstrap", "--variant=minbase", "--include=systemd,systemd-sysv,dbus", release, str(partial), fetch.mirror())
+            packages = ",".join(_WITH_DOCKER if docker else _BASE)
+            _run("debootstrap", "--variant=minbase", f"--include={packages}", release, str(partial), fetch.mirror())
             partial.chmod(0o755)
             partial.rename(tree)
         finally:
@@ -80,11 +87,32 @@ def _run(*command, **options):
     return done.stdout
 
 
+# As a router would have given it.
+_NETWORK = """[Match]
+Name=host0
+[Network]
+Address={address}/24
+Gateway={gateway}
+LinkLocalAddressing=no
+"""
+
+# A container sees the controllers of this kernel read-only; Docker in it has to write there. Not in a drop-in of
+# docker.service: that is to be as installed.
+_CGROUPS = """[Unit]
+Before=docker.service containerd.service
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'for c in /sys/fs/cgroup/*; do if mountpoint -q $c; then mount -o remount,bind,rw $c; fi; done'
+"""
+
+
 class Host:
     """One machine."""
 
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, name, lan=None, number=None):
+        """With a LAN: its address there is PREFIX.number, and it has Docker."""
+        self.name, self.lan = name, lan
+        self.address = f"{lan.prefix}.{number}" if lan else None
         self.dir = session.state_dir() / "disk" / f"host-{name}"
         self.tree = self.dir / "root"
         self.log_path = session.logs_dir() / f"host-{name}.log"
@@ -94,22 +122,42 @@ class Host:
         """Ends when systemd says that it is running."""
         for part in ("up", "work", "root"):
             (self.dir / part).mkdir(parents=True)
-        layers = f"lowerdir={root()},upperdir={self.dir}/up,workdir={self.dir}/work"
+        layers = f"lowerdir={root(docker=bool(self.lan))},upperdir={self.dir}/up,workdir={self.dir}/work"
         _run("mount", "-t", "overlay", "overlay", "-o", layers, str(self.tree))
         (self.tree / "etc/hostname").write_text(f"{self.name}\n")
         command = ["systemd-nspawn", "-q", "-D", str(self.tree), "-M", self.name, "--register=no", "--keep-unit",
-                   "--notify-ready=no", "--console=pipe", "--resolv-conf=off", "-b"]
+                   "--notify-ready=no", "--console=pipe", "--resolv-conf=off", *self._on_the_lan(), "-b"]
+        environment = {**os.environ, "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"} if self.lan else None
         with open(self.log_path, "ab") as log:
-            self._nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=self._prepare)
+            self._nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+                                            preexec_fn=self._prepare)
         self._init = self._wait(self._find_init, "its systemd")
         self._wait(self._answers, "an answer of systemd")
         self.ok("systemctl", "is-system-running", "--wait")
         return self
 
+    def _on_the_lan(self):
+        """What a machine of its own and Docker want; further options of systemd-nspawn."""
+        if self.lan is None:
+            return ()
+        (self.dir / "docker").mkdir()
+        self.path("/etc/resolv.conf").write_text("")
+        self.path("/etc/hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {self.name}\n")
+        self.path("/etc/systemd/network/10-lan.network").write_text(_NETWORK.format(address=self.address, gateway=f"{self.lan.prefix}.254"))
+        self.path("/etc/systemd/system/cgroups.service").write_text(_CGROUPS)
+        wanted = self.path("/etc/systemd/system/multi-user.target.wants")
+        wanted.mkdir(parents=True, exist_ok=True)
+        for unit in ("/etc/systemd/system/cgroups.service", "/lib/systemd/system/systemd-networkd.service"):
+            (wanted / Path(unit).name).symlink_to(unit)
+        # Docker's store is no overlay itself; runc joins session keyrings.
+        return (f"--network-bridge={self.lan.bridge}", "--capability=all", "--system-call-filter=add_key keyctl bpf",
+                f"--bind={self.dir}/docker:/var/lib/docker")
+
     def _prepare(self):
         """A cgroup of its own in each hierarchy: with --keep-unit all machines would else share one."""
         guard.die_with_parent()
-        for group in session.make_cgroups(session.cgroup_parent(f"host-{self.name}")):
+        # Docker's containers are below it in all of them, and go with it.
+        for group in session.make_cgroups(session.cgroup_parent(f"host-{self.name}"), memory=bool(self.lan)):
             (group / "cgroup.procs").write_text(str(os.getpid()))
 
     def _wait(self, look, what):
@@ -145,7 +193,7 @@ class Host:
 
     def line(self, *command):
         """How to run a command inside."""
-        return ["nsenter", "-t", str(self._init), "-m", "-u", "-i", "-p", "-C", "-r", "-w", "env", "-i", f"PATH={_PATH}", "HOME=/root",
+        return ["nsenter", "-t", str(self._init), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", "env", "-i", f"PATH={_PATH}", "HOME=/root",
                 "TERM=dumb", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", *command]
 
     def run(self, *command, timeout=60):
@@ -185,4 +233,5 @@ class Host:
 
 if __name__ == "__main__":
     print(f"a Debian with systemd: {root()}")
+    print(f"the same with Docker: {root(docker=True)}")
     print(f"packing tools: {tool('deb')}, {tool('rpm')}")

@@ -47,13 +47,13 @@ def _cgroup_roots():
         return [fields[1] for fields in map(str.split, mounts) if fields[2] in ("cgroup", "cgroup2")]
 
 
-def make_cgroups(path):
-    """Makes the cgroup `path` in every hierarchy but that of memory (processes stay where their caller is accounted);
-    returns the directories."""
+def make_cgroups(path, memory=False):
+    """Makes the cgroup `path` in every hierarchy, in that of memory only if so wished (processes stay where their caller
+    is accounted); returns the directories."""
     made = []
     for root in _cgroup_roots():
         group = Path(root + path)
-        if "memory" in Path(root).name or not os.access(root, os.W_OK):
+        if ("memory" in Path(root).name and not memory) or not os.access(root, os.W_OK):
             continue
         group.mkdir(parents=True, exist_ok=True)
         for directory in [*reversed(group.relative_to(root).parents), group.relative_to(root)]:
