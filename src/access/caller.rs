@@ -75,22 +75,30 @@ impl Caller {
         }
     }
 
-    /// As one manager tells another: `ROLE SERIAL NAME`, `-` for no serial. `None` for who has a right of its own
-    /// everywhere, or none.
+    /// As one manager tells another: `ROLE SERIAL NAME`, `-` for no serial. `None` for who may do everything
+    /// without a role, as the manager that passes the call on.
     pub fn passed_on(&self) -> Option<String> {
-        let Standing::User(role) = self.standing else { return None };
+        let role = match self.standing {
+            Standing::User(_) | Standing::Agent => self.role(),
+            Standing::Stranger => return Some("stranger - -".to_string()),
+            Standing::Manager | Standing::Trusted => return None,
+        };
         let safe = self.name.chars().all(|c| c.is_ascii_graphic() || c == ' ');
         let name = if safe { self.name.as_str() } else { "?" };
-        Some(format!("{} {} {name}", role.word(), self.serial.as_deref().unwrap_or("-")))
+        Some(format!("{role} {} {name}", self.serial.as_deref().unwrap_or("-")))
     }
 
     /// Reads that. What cannot be read is a stranger: no rights by mistake.
     pub fn from_passed_on(text: &str) -> Caller {
         let mut parts = text.splitn(3, ' ');
         let (role, serial, name) = (parts.next(), parts.next(), parts.next());
-        match (role.and_then(Role::parse), serial) {
-            (Some(role), Some(serial)) => Caller {
-                standing: Standing::User(role),
+        let standing = match role {
+            Some("agent") => Some(Standing::Agent),
+            role => role.and_then(Role::parse).map(Standing::User),
+        };
+        match (standing, serial) {
+            (Some(standing), Some(serial)) => Caller {
+                standing,
                 name: name.unwrap_or_default().to_string(),
                 serial: Some(serial.to_string()).filter(|s| s != "-"),
             },
@@ -134,6 +142,11 @@ mod tests {
     fn a_user_is_the_same_behind_another_manager() {
         let alice = Caller::of(&identity(Who::User(Role::Deployer)), false);
         assert_eq!(Caller::from_passed_on(&alice.passed_on().unwrap()), alice);
+        let agent = Caller::of(&identity(Who::Agent), false);
+        assert_eq!(Caller::from_passed_on(&agent.passed_on().unwrap()), agent);
+        for nobody in [Caller::stranger(), Caller::of(&identity(Who::Nobody), true)] {
+            assert_eq!(Caller::from_passed_on(&nobody.passed_on().unwrap()), Caller::stranger());
+        }
         assert_eq!(Caller::trusted().passed_on(), None);
         for broken in ["", "admin", "root - x", "Admin - x", "trusted - x", "manager 1 x"] {
             assert_eq!(Caller::from_passed_on(broken), Caller::stranger(), "{broken}");

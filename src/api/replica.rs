@@ -31,7 +31,7 @@ use crate::tls::identity::Identity;
 
 /// The mark of a call that was passed on: the address of its client, or `unix`.
 const PASSED_ON: HeaderName = HeaderName::from_static("x-swarmd-passed-on");
-/// The user whose call it is, `ROLE SERIAL NAME`; not there for who has no role.
+/// Whose call it is, `ROLE SERIAL NAME`; not there for whom the manager that passes it on trusts like itself.
 const PASSED_USER: HeaderName = HeaderName::from_static("x-swarmd-user");
 /// The mark of an answer that says: nothing was done, I am not the primary.
 const REFUSED: HeaderName = HeaderName::from_static("x-swarmd-not-primary");
@@ -116,8 +116,8 @@ impl Api {
     }
 }
 
-/// Who is behind a call that another manager passed on: its peer, and the user if it has a role. A call of a user
-/// always says whose it is, so one that says nothing is of somebody whom the other manager trusts.
+/// Who is behind a call that another manager passed on: its peer, and who it is. A call of a user, an agent or
+/// a stranger always says whose it is, so one that says nothing is of somebody whom the other manager trusts.
 fn asserted(headers: &HeaderMap) -> Option<(Peer, Option<Caller>)> {
     let peer = headers.get(PASSED_ON)?.to_str().ok()?.parse().ok().map(Peer::Behind);
     let user = headers.get(PASSED_USER);
@@ -320,7 +320,13 @@ mod tests {
     fn another_managers_word_names_the_user() {
         let mut headers = HeaderMap::new();
         headers.insert(PASSED_ON, HeaderValue::from_static("10.0.0.1:5"));
-        for (said, role) in [("reader 0a alice", "reader"), ("admin", "stranger"), ("?", "stranger")] {
+        for (said, role) in [
+            ("reader 0a alice", "reader"),
+            ("agent 0a pi1", "agent"),
+            ("admin", "stranger"),
+            ("stranger - -", "stranger"),
+            ("?", "stranger"),
+        ] {
             headers.insert(PASSED_USER, HeaderValue::from_static(said));
             assert_eq!(asserted(&headers).unwrap().1.unwrap().role(), role, "{said}");
         }
