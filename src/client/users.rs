@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_is_there_keeps_its_mode() {
-        use std::os::unix::fs::PermissionsExt as _;
+        use std::os::unix::fs::PermissionsExt;
         let home = tempfile::tempdir().unwrap();
         std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let fresh = home.path().join("fresh");

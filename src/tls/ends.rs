@@ -20,7 +20,9 @@ impl Ends {
         {
             ends.remove(&first);
         }
-        ends.insert(serial.to_string(), end);
+        // By hand, two certificates may have one number: then it is good for as long as either.
+        let latest = ends.get(serial).map_or(end, |known| end.max(*known));
+        ends.insert(serial.to_string(), latest);
     }
 
     /// Whether a certificate that was shown has ended meanwhile.
@@ -40,6 +42,9 @@ mod tests {
         ends.note("ab", 100);
         assert!(!ends.has_ended("ab", 100) && ends.has_ended("ab", 101));
         assert!(!ends.has_ended("cd", 101));
+        ends.note("ef", 150);
+        ends.note("ef", 100);
+        assert!(!ends.has_ended("ef", 101) && ends.has_ended("ef", 151));
         for n in 0..MOST {
             ends.note(&n.to_string(), 200);
         }

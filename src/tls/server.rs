@@ -126,7 +126,8 @@ mod tests {
     }
     #[test]
     fn no_session_is_resumed() {
-        let tls = Authority::new().tls();
+        let authority = Authority::new();
+        let tls = authority.tls();
         let config = serving(None, &tls.tlscert.unwrap(), &tls.tlskey.unwrap()).unwrap();
         assert!(!config.session_storage.can_cache() && !config.ticketer.enabled());
         assert_eq!(config.send_tls13_tickets, 0);
