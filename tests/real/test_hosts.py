@@ -18,8 +18,8 @@ from rig.lan import Lan
 README = Path(__file__).resolve().parents[2] / "README.md"
 USER = "pi"
 # All that says how Docker runs.
-DOCKERS = ("/lib/systemd/system/docker.service", "/lib/systemd/system/docker.socket", "/lib/systemd/system/containerd.service",
-           "/etc/systemd/system", "/etc/docker", "/etc/default/docker", "/etc/init.d/docker")
+DOCKERS = ("/lib/systemd/system/docker*", "/lib/systemd/system/containerd*", "/etc/systemd/system", "/run/systemd/system",
+           "/etc/docker", "/etc/containerd", "/etc/default/docker", "/etc/init.d/docker")
 
 
 def quick_start():
@@ -50,7 +50,7 @@ def everywhere(hosts, what):
 
 def prepare(host):
     """A machine with Docker, an image (there is no registry) and a user who may say sudo."""
-    host.boot()
+    host.wait_running()
     host.ok("useradd", "-m", "-s", "/bin/bash", USER)
     host.path("/etc/sudoers.d/user").write_text(f"{USER} ALL=(ALL) NOPASSWD: ALL\n")
     host.path("/root/busybox.tar").write_bytes(image.rootfs())
@@ -92,6 +92,8 @@ class Hosts(unittest.TestCase):
         cls.addClassCleanup(cls.lan.down)
         cls.hosts = [Host(name, cls.lan, number) for number, name in enumerate(("boss", "pi1", "pi2"), 1)]
         cls.addClassCleanup(everywhere, cls.hosts, Host.down)
+        for host in cls.hosts:
+            host.switch_on()
         everywhere(cls.hosts, prepare)
 
     def test_from_the_package_to_a_cluster_by_the_readme(self):
@@ -138,3 +140,8 @@ class Hosts(unittest.TestCase):
         self.assertEqual({host.name: docker_as_installed(host) for host in self.hosts}, before)
         everywhere(self.hosts, lambda host: self.assertIn("PASS", host.ok("swarmd", "check")))
         type_in(boss, f"{docker} rm -f one0 one1 one2")
+
+        # Whoever forgets a line is told which one.
+        type_in(others[1], "sudo gpasswd -d swarmd docker")
+        again = type_in(others[1], joining.replace("join ", "join --no-start ", 1))
+        self.assertIn("sudo usermod -aG docker swarmd && sudo systemctl restart swarmd", again)

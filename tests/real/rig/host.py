@@ -120,6 +120,10 @@ class Host:
 
     def boot(self):
         """Ends when systemd says that it is running."""
+        return self.switch_on().wait_running()
+
+    def switch_on(self):
+        """Does not wait. To be called by a thread that stays: the machine ends with it."""
         for part in ("up", "work", "root"):
             (self.dir / part).mkdir(parents=True)
         layers = f"lowerdir={root(docker=bool(self.lan))},upperdir={self.dir}/up,workdir={self.dir}/work"
@@ -131,6 +135,9 @@ class Host:
         with open(self.log_path, "ab") as log:
             self._nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
                                             preexec_fn=self._prepare)
+        return self
+
+    def wait_running(self):
         self._init = self._wait(self._find_init, "its systemd")
         self._wait(self._answers, "an answer of systemd")
         self.ok("systemctl", "is-system-running", "--wait")
@@ -180,9 +187,12 @@ class Host:
         return self.run("test", "-S", "/run/systemd/private").code == 0
 
     def down(self):
-        """Powers it off and forgets its disk."""
+        """Powers it off and forgets its disk. One with Docker has its plug pulled: an orderly end takes a while."""
         if self._nspawn is not None and self._nspawn.poll() is None:
-            os.kill(self._init, _POWEROFF)
+            if self._init is None:  # it never got so far
+                self._nspawn.kill()
+            else:
+                os.kill(self._init, signal.SIGKILL if self.lan else _POWEROFF)
             try:
                 self._nspawn.wait(20)
             except subprocess.TimeoutExpired:
