@@ -72,7 +72,7 @@ async fn everyone(fleet: &Fleet, manager: &Running, options: &Options) -> f64 {
         })
         .collect();
     let creating = creates::create(addr, 2, options.times(500), ELSEWHERE, Duration::from_secs(30));
-    let (made, ()) = tokio::join!(creating, events::churn(fleet, options.times(500)));
+    let (made, ()) = tokio::join!(creating, events::churn(fleet, 1, options.times(500)));
     let mut seconds = made.seconds;
     seconds.extend(made.errors.iter().map(|_| f64::INFINITY));
     for client in looking {

@@ -22,7 +22,7 @@ pub async fn measure(fleet: &Fleet, manager: &Running, options: &Options, sheet:
         let listening: Vec<_> = (0..clients).map(|_| tokio::spawn(listen(manager.addr, restarts))).collect();
         tokio::time::sleep(Duration::from_millis(500)).await;
         let cpu = manager.cpu();
-        churn(fleet, restarts).await;
+        churn(fleet, 0, restarts).await;
         let (mut late, mut missing) = (Vec::new(), 0);
         for client in listening {
             let heard = client.await.unwrap_or_default();
@@ -38,12 +38,12 @@ pub async fn measure(fleet: &Fleet, manager: &Running, options: &Options, sheet:
     }
 }
 
-/// Restarts containers past the manager.
-pub async fn churn(fleet: &Fleet, restarts: usize) {
+/// Restarts containers past the manager, on the engines from `first` on.
+pub async fn churn(fleet: &Fleet, first: usize, restarts: usize) {
     let mut lines: Vec<Line> = (0..fleet.size).map(|i| Line::to(fleet.addr(i))).collect();
     let mut next = Instant::now();
     for i in 0..restarts {
-        let engine = i * 31 % fleet.size;
+        let engine = first + i * 31 % (fleet.size - first);
         let name = format!("sim-node-{engine}-{}", i * 7 % fleet.containers);
         let _ = lines[engine].drain("POST", &format!("/containers/{name}/restart?t=0"), "").await;
         next += PAUSE;
