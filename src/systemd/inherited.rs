@@ -53,6 +53,13 @@ pub(super) struct Plan {
     pub(super) front: Option<Source>,
 }
 
+impl Plan {
+    /// Whether the inherited socket at this position is used.
+    pub(super) fn takes(&self, position: usize) -> bool {
+        self.api.iter().chain(&self.front).any(|source| *source == Source::Inherited(position))
+    }
+}
+
 impl Inherited {
     /// Takes the sockets named by `LISTEN_FDS`. To be called before any thread exists, since it takes the
     /// variables out of the environment.
@@ -113,9 +120,9 @@ impl Inherited {
             .collect()
     }
 
-    /// The sockets by position; each may be taken once.
-    pub(super) fn into_slots(self) -> Vec<Option<(String, Handed)>> {
-        self.sockets.into_iter().map(Some).collect()
+    /// The sockets by position; each may be taken once. Those at positions that are `idle` are closed.
+    pub(super) fn into_slots(self, idle: impl Fn(usize) -> bool) -> Vec<Option<(String, Handed)>> {
+        self.sockets.into_iter().enumerate().map(|(at, socket)| (!idle(at)).then_some(socket)).collect()
     }
 }
 

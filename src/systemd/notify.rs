@@ -3,10 +3,10 @@
 //! Without `NOTIFY_SOCKET` all of it does nothing. It does *not* decide what "alive" means: the caller of
 //! [`spawn_watchdog`] does.
 
-use std::io::IoSlice;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::io::{IoSlice, Read as _};
+use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 /// A supervisor that does not read must not hold us up for longer than this.
 const SEND_DEADLINE: Duration = Duration::from_millis(500);
+
+/// How long to wait until it has done what it was told.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Longer status texts are cut: `systemctl status` shows one line.
 const STATUS_LIMIT: usize = 400;
@@ -119,6 +122,19 @@ impl Notifier {
         }
     }
 
+    /// Ends when the supervisor has done what it was told so far (`BARRIER=1`), or after a while.
+    pub fn settle(&self) {
+        let Some(line) = &self.line else { return };
+        let Ok((mut near, far)) = UnixStream::pair() else { return };
+        if line.send(b"BARRIER=1", &[far.as_fd()]).is_ok()
+            && near.set_read_timeout(Some(SETTLE_DEADLINE)).is_ok()
+        {
+            // The supervisor closes its copy when it comes to it.
+            drop(far);
+            let _ = near.read(&mut [0]);
+        }
+    }
+
     fn send(&self, states: &[NotifyState<'_>]) {
         self.send_with(states, &[]);
     }
@@ -186,7 +202,6 @@ pub fn spawn_watchdog(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd as _;
     use std::os::linux::net::SocketAddrExt as _;
     use std::os::unix::net::SocketAddr;
     use std::sync::atomic::{AtomicUsize, Ordering};

@@ -93,8 +93,16 @@ pub struct Opened {
 /// Errors: address in use or not of this machine `Unavailable`, not allowed `Permission`, an inherited socket that
 /// is not there `Config`.
 pub fn bind(wanted: &Wanted<'_>, inherited: Inherited, notifier: &Notifier) -> Result<Opened> {
-    let plan = plan(wanted.api, wanted.front, &inherited.addresses()?)?;
-    let mut opening = Opening { handed: inherited.into_slots(), unix_group: wanted.unix_group };
+    let addresses = inherited.addresses()?;
+    let plan = plan(wanted.api, wanted.front, &addresses)?;
+    // Kept for a configuration that has changed since. They go first: an old one may hold the port of a new one.
+    let idle = |at: usize| addresses[at].0 == KEPT && !plan.takes(at);
+    let dropped = (0..addresses.len()).any(idle);
+    let mut opening = Opening { handed: inherited.into_slots(idle), unix_group: wanted.unix_group };
+    if dropped {
+        notifier.keep(&[]);
+        notifier.settle();
+    }
     // The front first, so that it has its socket before all that is left goes to `fd://`.
     let front = plan.front.map(|source| opening.open(source)).transpose()?.flatten();
     let mut api = Vec::with_capacity(plan.api.len());

@@ -84,7 +84,7 @@ class Package(unittest.TestCase):
         failed = [finding for finding in told.json()["findings"] if finding["verdict"] == "fail"]
         self.assertEqual([finding["about"] for finding in failed], ["docker"], told)
         self.assertIn("systemctl enable --now docker", failed[0]["cure"])
-        self.assertIn("PASS  ports: tcp://127.0.0.1:3376: free", host.run("swarmd", "check").lines)
+        self.assertIn("PASS  ports: tcp://0.0.0.0:3376: free", host.run("swarmd", "check").lines)
         self.assertFalse(host.path("/var/lib/swarmd").exists())
         self.assertEqual(host.ok("stat", "-c", "%U:%G %a", "/etc/swarmd/tls"), "root:swarmd 750")
 

@@ -26,8 +26,14 @@ const MOST: usize = 16;
 
 /// One finding for each engine, or more.
 pub async fn look(config: &Config) -> Vec<Finding> {
-    let Ok(tls) = ClientTls::towards(config, Peers::Engines) else { return Vec::new() };
-    let asked = engines(config).into_iter().map(|endpoint| {
+    // Without usable certificates (which `files` tells; before the first start there are none yet) only this machine's
+    // own can be asked.
+    let (tls, usable) = match ClientTls::towards(config, Peers::Engines) {
+        Ok(tls) => (tls, true),
+        Err(_) => (None, false),
+    };
+    let engines = engines(config).into_iter().filter(|one| usable || matches!(one, Endpoint::Unix(_)));
+    let asked = engines.map(|endpoint| {
         let tls = tls.clone();
         async move {
             if let Endpoint::Unix(path) = &endpoint
