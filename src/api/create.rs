@@ -18,7 +18,6 @@ use crate::docker::http::{Body, answered, boxed, full, read_whole};
 use crate::docker::json::{self, Object};
 use crate::docker::platform::Platform;
 use crate::engine::container::{SWARM_ID, moves_on_failure};
-use crate::engine::refresh::What;
 use crate::engine::resources::shares_of_cpus;
 use crate::engine::{Container, Node, Resources};
 use crate::error::{Error, Kind, Result, Side};
@@ -273,9 +272,15 @@ impl Api {
             let mut joined = Ok(());
             if let (true, Some(id)) = (status.is_success(), id) {
                 joined = api.join_networks(&node, sent, &id, networks).await;
-                match sketch {
-                    Some(sketch) => handle.created(Container { id, ..sketch }).await,
-                    None => handle.refresh(What::Container(id)).await,
+                let seen = async {
+                    match sketch {
+                        Some(sketch) => handle.created(Container { id, ..sketch }).await,
+                        None => handle.created_unseen(id).await,
+                    }
+                };
+                tokio::select! {
+                    () = seen => {}
+                    _ = api.cluster.until_lost(&node) => {}
                 }
             }
             drop(reserved);

@@ -37,6 +37,9 @@ use crate::tls::ClientTls;
 const COMMAND_QUEUE: usize = 256;
 /// How long a caller waits for a refresh before it goes on with what is known.
 const REFRESH_PATIENCE: Duration = Duration::from_secs(3);
+/// The same for the maker of a container, whose client asks for it next: after the end of its events an engine is read
+/// again first, in its turn, and its lists may take so long.
+const CREATED_PATIENCE: Duration = Duration::from_secs(30);
 /// Pause between two readings of the specs, which change with a reload or a restart, both of which show by
 /// themselves; a wrong clock does not.
 const SPECS_INTERVAL: Duration = Duration::from_secs(3600);
@@ -97,23 +100,29 @@ pub struct Handle {
 impl Handle {
     /// Has something read again, and waits until it is in the view; at most some seconds.
     pub async fn refresh(&self, what: What) {
-        self.command(|done| Command::Refresh(what, done)).await;
+        self.command(REFRESH_PATIENCE, |done| Command::Refresh(what, done)).await;
     }
 
-    /// Tells of a container that was just made, with what was asked for, and waits until it is in the view.
+    /// Tells of a container that was just made, with what was asked for, and waits until it is in the view; longer
+    /// than for a refresh.
     pub async fn created(&self, container: Container) {
-        self.command(|done| Command::Created(Box::new(container), done)).await;
+        self.command(CREATED_PATIENCE, |done| Command::Created(Box::new(container), done)).await;
+    }
+
+    /// The same for one that must be read as a whole.
+    pub async fn created_unseen(&self, id: String) {
+        self.command(CREATED_PATIENCE, |done| Command::Refresh(What::Container(id), done)).await;
     }
 
     /// Tells that a container was just started, and waits until the view shows it: the engine's event tells it
     /// without a question.
     pub async fn started(&self, container: &str) {
-        self.command(|done| Command::Started(container.to_string(), done)).await;
+        self.command(REFRESH_PATIENCE, |done| Command::Started(container.to_string(), done)).await;
     }
 
     /// Tells that a container is gone, and waits until it is out of the view.
     pub async fn forget(&self, container: &str) {
-        self.command(|done| Command::Forget(container.to_string(), done)).await;
+        self.command(REFRESH_PATIENCE, |done| Command::Forget(container.to_string(), done)).await;
     }
 
     /// Tells that a call failed: the task confirms by a ping of its own.
@@ -122,14 +131,14 @@ impl Handle {
         let _ = self.commands.try_send(Command::Suspect);
     }
 
-    async fn command(&self, make: impl FnOnce(oneshot::Sender<()>) -> Command) {
+    async fn command(&self, patience: Duration, make: impl FnOnce(oneshot::Sender<()>) -> Command) {
         let (done, wait) = oneshot::channel();
         let exchange = async {
             if self.commands.send(make(done)).await.is_ok() {
                 let _ = wait.await;
             }
         };
-        if tokio::time::timeout(REFRESH_PATIENCE, exchange).await.is_err() {
+        if tokio::time::timeout(patience, exchange).await.is_err() {
             tracing::debug!(ENGINE = self.addr, "a refresh takes long; going on with what is known");
         }
     }

@@ -48,8 +48,20 @@ pub async fn healthy(manager: &Running) -> Option<(usize, usize)> {
     Some((text.matches("\"Healthy\"").count(), digits.parse().ok()?))
 }
 
+/// Less than this in a second is what is done when nothing happens.
+const QUIET: u64 = 100;
+
 pub async fn idle(fleet: &mut Fleet, manager: &Running, options: &Options, sheet: &mut Sheet) {
+    // What is read after converging, without anybody's waiting, is no idleness.
     fleet.requests();
+    for _ in 0..120 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if fleet.requests() < QUIET {
+            break;
+        }
+    }
+    sheet.note("quiet after", "s", Want::Less, manager.started.elapsed().as_secs_f64());
+    sheet.note("quiet: CPU since the start", "s", Want::Less, manager.cpu());
     let (cpu, began) = (manager.cpu(), Instant::now());
     tokio::time::sleep(Duration::from_secs(options.idle)).await;
     let seconds = began.elapsed().as_secs_f64();

@@ -93,3 +93,16 @@ async fn a_blink_of_the_whole_network_brings_no_storm() {
         assert!(asked(engine) <= 11, "once each, and the new container: {:?}", engine.recent_calls());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_made_while_its_engine_is_read_again_can_be_started_at_once() {
+    let engines = engines(1).await;
+    let manager = Manager::of(&engines).await;
+    // Longer than anybody waits for a mere refresh.
+    engines[0].fault(Fault::on("GET /containers/json", Kind::Latency { ms: 5000 })).await;
+    engines[0].forget_calls();
+    engines[0].fault(Fault::everywhere(Kind::EndEvents)).await;
+    let read = || engines[0].calls("GET /containers/json");
+    until("the list", async || (read() > 0).then_some(())).await;
+    manager.run("web", &sleeper()).await;
+}
