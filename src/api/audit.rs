@@ -116,7 +116,7 @@ fn object(uri: &Uri) -> String {
 
 /// Parameters whose values say nothing that is secret. Of all others only the name is logged: build arguments, addresses
 /// of Git repositories and the like may hold passwords.
-const SHOWN: [&str; 26] = [
+const SHOWN: [&str; 27] = [
     "all",
     "limit",
     "size",
@@ -143,6 +143,7 @@ const SHOWN: [&str; 26] = [
     "condition",
     "ttl",
     "networkmode",
+    "filters",
 ];
 
 /// What logs say was asked for.

@@ -130,9 +130,16 @@ class ThroughReplica(EngineCase):
         eventually(lambda: self.row(0, "Primary") == ADDRESSES[1], "it follows")
         self.assertEqual(sorted(self.client(0).out("ps", "--format", "{{.Names}}").split()), sorted(self.docker.out("ps", "--format", "{{.Names}}").split()))
 
+    def asked(self, *way):
+        """Status of a list that is said to be passed on by another manager."""
+        command = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "X-Swarmd-Passed-On: 10.0.0.1:1", *way]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
     def test_marks_of_strangers(self):
         """A passed-on call goes no further, and nobody becomes somebody else by saying so."""
-        for number, status in ((0, 200), (1, 503)):
-            command = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--unix-socket", f"{session.state_dir()}/replica-{number}.sock",
-                       "-H", "X-Swarmd-Passed-On: 10.0.0.1:1", "http://x/containers/json"]
-            self.assertEqual(subprocess.run(command, capture_output=True, text=True, check=True).stdout, str(status))
+        pair = ["--cacert", self.certificates.ca, "--cert", self.certificates.cert, "--key", self.certificates.key]
+        for number, status in ((0, "200"), (1, "503")):
+            self.assertEqual(self.asked(*map(str, pair), f"https://{ADDRESSES[number]}/containers/json"), status)
+            # Who comes by the socket is no manager: what he says of others is not heard.
+            socket = f"{session.state_dir()}/replica-{number}.sock"
+            self.assertEqual(self.asked("--unix-socket", socket, "http://x/containers/json"), "200")
