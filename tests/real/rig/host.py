@@ -113,7 +113,8 @@ class Host:
         """With a LAN: its address there is PREFIX.number, and it has Docker."""
         self.name, self.lan = name, lan
         self.address = f"{lan.prefix}.{number}" if lan else None
-        self.dir = session.state_dir() / "disk" / f"host-{name}"
+        # Of its own: another test file may have a machine of the same name.
+        self.dir = Path(tempfile.mkdtemp(prefix=f"host-{name}-", dir=session.state_dir() / "disk"))
         self.tree = self.dir / "root"
         self.log_path = session.logs_dir() / f"host-{name}.log"
         self._nspawn, self._init = None, None
@@ -200,6 +201,7 @@ class Host:
                 self._nspawn.wait(20)
         subprocess.run(["umount", "-l", str(self.tree)], check=False, stderr=subprocess.DEVNULL)
         session.remove_cgroups(session.cgroup_parent(f"host-{self.name}"))
+        shutil.rmtree(self.dir, ignore_errors=True)
 
     def line(self, *command):
         """How to run a command inside."""
