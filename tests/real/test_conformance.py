@@ -14,7 +14,8 @@ from rig.cluster import Cluster, eventually
 # What swarmd says where an engine says something else, wherever it occurs: (swarmd's, the engine's, why).
 MEANT = (
     (r'"com\.docker\.swarm\.(id|network\.driver)": ?"[^"]*",?\s*', "", "swarmd's labels: its ID of a container, a network of no driver"),
-    (r"com\.docker\.swarm\.(id|network\.driver)=[^,\s\"]*(, ?)?", "", "the same in tables"),
+    (r", ?com\.docker\.swarm\.(id|network\.driver)=[^,\s\"]*", "", "the same in tables, whose order is the client's whim: behind others"),
+    (r"com\.docker\.swarm\.(id|network\.driver)=[^,\s\"]*(, ?)?", "", "and before them"),
     (r',\s*"Node": ?\{[^{}]*\{[^{}]*\}[^{}]*\}', "", "the node of a container"),
     (r"\b127\.0\.0\.1[123]:(\d+)-(>|\\u003e)(\d+/\w+)", r"0.0.0.0:\1-\2\3, [::]:\1-\2\3", "a port is published at the address of its node, told once"),
     (r'\{(\s*)"HostIp":( ?)"127\.0\.0\.1[123]",(\s*)"HostPort": ?"(\d+)"(\s*)\}',
