@@ -91,9 +91,18 @@ class Managers:
         """The one primary among some managers, once there is one."""
         return eventually(lambda: [found for found in [self.primaries(among)] if len(found) == 1], f"{self.name}: one primary", timeout)[0][0]
 
-    def say(self, label):
-        """Labels node-0, at whichever manager."""
-        self.apis[0].call("POST", "/swarmd/v1/nodes/node-0/labels", {"set": {"said": label}}, timeout=15)
+    def say(self, label, timeout=40):
+        """Labels node-0, at whichever manager. On a busy machine a primary may lose its lease at any moment: an operator who
+        is told so ("try again in a moment") says it again. Any other refusal is a fault."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                self.apis[0].call("POST", "/swarmd/v1/nodes/node-0/labels", {"set": {"said": label}}, timeout=15)
+                break
+            except ApiError as refusal:
+                if refusal.status != 503 or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.2)
         self.said = label
 
     def settled(self, timeout=40):
