@@ -53,6 +53,12 @@ pub fn by_prefix<'a>(view: &'a View, query: &'a str) -> Vec<(&'a Arc<Node>, &'a 
     nodes.flat_map(|node| node.inventory.containers.starting(query).map(move |c| (node, c))).collect()
 }
 
+/// The container with exactly this ID, on a validated node.
+pub fn by_full_id<'a>(view: &'a View, id: &str) -> Option<&'a Arc<Container>> {
+    let nodes = nodes_beginning(view, id).into_iter().filter(|n| n.specs.is_some());
+    nodes.filter_map(|node| node.inventory.containers.get(id)).next()
+}
+
 fn by_swarm_id<'a>(view: &'a View, query: &str) -> Vec<(&'a Arc<Node>, &'a Arc<Container>)> {
     let nodes = nodes_beginning(view, query);
     let all = nodes.into_iter().flat_map(|node| node.inventory.containers.values().map(move |c| (node, c)));

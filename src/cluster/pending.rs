@@ -45,6 +45,12 @@ impl<'a> ByNode<'a> {
         self.keys.binary_search(&key).is_ok()
     }
 
+    /// The addresses where a container of this name, without its leading `/`, is reserved.
+    pub fn with_name(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        let here = move |reserved: &[&Container]| reserved.iter().any(|c| c.name() == name);
+        self.by_addr.iter().filter(move |(_, reserved)| here(reserved)).map(|(addr, _)| *addr)
+    }
+
     /// Those of a node that its inventory does not show yet, oldest first.
     pub fn on(&self, node: &Node) -> Vec<&'a Container> {
         let Some(reserved) = self.by_addr.get(node.addr.as_str()) else { return Vec::new() };

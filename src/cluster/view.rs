@@ -247,6 +247,12 @@ impl View {
         Some(self.node_in(place))
     }
 
+    /// Where a node stands in `nodes`. Costs a few comparisons.
+    pub fn position(&self, node: &Node) -> Option<usize> {
+        let is = |at: &usize| self.ranked(*at).is_some_and(|(n, _)| n.addr == node.addr);
+        self.places(node.name()).find(is)
+    }
+
     /// The nodes that a user means by this name or engine ID. More than one if machines share a host name.
     pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Arc<Node>> + 'a {
         let by_name = self.places(name);

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::cluster::View;
+use crate::cluster::directory::{Of, SHORTEST, beginning, key};
 use crate::cluster::pending::{ByNode, Pending};
 use crate::cluster::standing::Standing;
 use crate::engine::specs::Specs;
@@ -62,6 +63,24 @@ impl<'a> Field<'a> {
             let changed = self.request.replaces.is_some() || self.promised.concerns(standing.key);
             Some((place, if changed { self.candidate(place)?.standing() } else { *standing }))
         })
+    }
+
+    /// Where a container that is meant by this text may be, shown or promised: by its name, with its node's name before
+    /// it or not, or by the beginning of an ID. In order, each once; `None` if the text is too short to tell.
+    pub fn places_of_container(&self, text: &str) -> Option<Vec<usize>> {
+        let name = text.strip_prefix('/').unwrap_or(text);
+        let may_begin_an_id = text.bytes().all(|b| b.is_ascii_hexdigit());
+        if name.is_empty() || (may_begin_an_id && text.len() < SHORTEST) {
+            return None;
+        }
+        let behind_node = name.split_once('/').map(|(_, own)| own);
+        let names = [Some(name), behind_node].into_iter().flatten().map(|name| key(Of::Name, name));
+        let shown = names.chain(beginning(text)).flat_map(|key| self.view.with_key(key));
+        let promised = self.promised.with_name(name).filter_map(|addr| self.view.at(addr));
+        let mut places: Vec<usize> = shown.chain(promised).filter_map(|n| self.view.position(n)).collect();
+        places.sort_unstable();
+        places.dedup();
+        Some(places)
     }
 
     /// The cluster.

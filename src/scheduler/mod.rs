@@ -184,7 +184,7 @@ impl<'a> Question<'a> {
 
     /// The order of the few nodes that can pass, where a rule names them.
     fn few(&self, soft: bool) -> Option<Ranking> {
-        let named = self.rules.iter().filter_map(|r| r.places(self.field.view(), soft));
+        let named = self.rules.iter().filter_map(|r| r.places(&self.field, soft));
         let places = named.min_by_key(Vec::len)?;
         Some(Ranking::new(self.field.standings(places.into_iter()), &self.judge))
     }

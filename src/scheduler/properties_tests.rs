@@ -35,7 +35,7 @@ fn host() -> impl Strategy<Value = Value> {
 }
 
 fn body() -> impl Strategy<Value = Value> {
-    const ENV: [&str; 12] = [
+    const ENV: [&str; 15] = [
         "constraint:node==n2",
         "constraint:node==ID-n1",
         "constraint:disk==ssd",
@@ -43,7 +43,10 @@ fn body() -> impl Strategy<Value = Value> {
         "constraint:node==~n1",
         "affinity:app==~web",
         "affinity:app!=web",
-        "affinity:container!=c0",
+        "affinity:container!=c00-web",
+        "affinity:container==c10-web",
+        "affinity:container==~c0de00",
+        "affinity:container==c0de",
         "affinity:container==~c*",
         "whitelist:node==~n0|n1|n2",
         "constraint:room==attic",
@@ -51,8 +54,16 @@ fn body() -> impl Strategy<Value = Value> {
     ];
     let env = proptest::sample::subsequence(ENV.to_vec(), 0..3);
     let device = prop_oneof![4 => Just(json!([])), 1 => Just(json!([{"PathOnHost": "/dev/x"}]))];
-    (host(), env, any::<bool>(), device).prop_map(|(mut host, env, web, device)| {
+    let shared = prop_oneof![
+        8 => Just(json!([])),
+        1 => Just(json!(["c10-web:ro"])),
+        1 => Just(json!(["c0de1"])),
+        1 => Just(json!(["c0"])),
+        1 => Just(json!(["n1/c11-web"]))
+    ];
+    (host(), env, any::<bool>(), device, shared).prop_map(|(mut host, env, web, device, shared)| {
         host["Devices"] = device;
+        host["VolumesFrom"] = shared;
         json!({"HostConfig": host, "Env": env, "Labels": if web { json!({"app": "web"}) } else { json!({}) }})
     })
 }
@@ -73,8 +84,8 @@ fn beds() -> impl Strategy<Value = Vec<Bed>> {
             for (j, (host, running)) in held.into_iter().enumerate() {
                 let begun = "2026-01-01T00:00:00Z";
                 let state = json!({"Running": running, "StartedAt": begun, "FinishedAt": begun});
-                let id = format!("c{i}{j}");
-                bed = bed.holds(container(&id, &[&id], json!({"HostConfig": host, "State": state})));
+                let (id, name) = (format!("c0de{i}{j}"), format!("c{i}{j}-web"));
+                bed = bed.holds(container(&id, &[&name], json!({"HostConfig": host, "State": state})));
             }
             bed
         };

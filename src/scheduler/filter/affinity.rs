@@ -5,7 +5,7 @@ use super::Rule;
 use super::constraint::first_objection;
 use crate::docker::types::ListedImage;
 use crate::engine::Container;
-use crate::scheduler::candidate::Candidate;
+use crate::scheduler::candidate::{Candidate, Field};
 use crate::scheduler::explain::Objection;
 use crate::scheduler::expr::{Expr, Op};
 use crate::scheduler::request::Request;
@@ -44,6 +44,16 @@ impl Rule for Affinity {
             (_, Op::NotEqual) => with_containers(expr, node.occupants()),
         };
         first_objection(&self.exprs, soft, holds)
+    }
+
+    /// `container==NAME` is for the nodes that have it.
+    fn places(&self, field: &Field<'_>, soft: bool) -> Option<Vec<usize>> {
+        let counts = |e: &&Expr| is_looked_up(e) && (soft || !e.soft);
+        self.exprs
+            .iter()
+            .filter(counts)
+            .filter_map(Expr::literal)
+            .find_map(|name| field.places_of_container(name))
     }
 
     fn cost(&self) -> u8 {

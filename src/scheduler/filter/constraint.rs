@@ -1,8 +1,7 @@
 //! Constraints compare a node's ID and name (`node`), or one of its labels, with an expression.
 
 use super::Rule;
-use crate::cluster::View;
-use crate::scheduler::candidate::Candidate;
+use crate::scheduler::candidate::{Candidate, Field};
 use crate::scheduler::explain::Objection;
 use crate::scheduler::expr::{Expr, Op};
 use crate::scheduler::request::Request;
@@ -34,10 +33,10 @@ impl Rule for Constraint {
     }
 
     /// `node==NAME` is for the nodes of that name; what is no name may be an ID.
-    fn places(&self, view: &View, soft: bool) -> Option<Vec<usize>> {
+    fn places(&self, field: &Field<'_>, soft: bool) -> Option<Vec<usize>> {
         let counts = |e: &&Expr| e.key == "node" && e.op == Op::Equal && (soft || !e.soft);
         let names = self.0.iter().filter(counts).filter_map(Expr::literal);
-        names.map(|name| view.places(name)).find(|places| !places.is_empty()).map(Iterator::collect)
+        names.map(|name| field.view().places(name)).find(|places| !places.is_empty()).map(Iterator::collect)
     }
 
     fn cost(&self) -> u8 {

@@ -31,10 +31,8 @@ impl<'a> Dependency<'a> {
         let host = &request.host;
         let need = |option, text: &'a str, container: &'a str| {
             let part_of_id = container.bytes().all(|b| b.is_ascii_hexdigit());
-            let only_exact = match part_of_id || container.contains('/') {
-                true => field.candidates().any(|c| c.node.inventory.containers.contains_key(container)),
-                false => true,
-            };
+            let is_there = || lookup::by_full_id(field.view(), container).is_some();
+            let only_exact = !(part_of_id || container.contains('/')) || is_there();
             Need { option, text, container, only_exact }
         };
         let before_colon = |option, list: &'a [String]| {
@@ -65,6 +63,11 @@ impl Rule for Dependency<'_> {
             None => Ok(()),
             Some(need) => Err(Objection::Missing(need.container)),
         }
+    }
+
+    /// Where the first of them that is in few places is.
+    fn places(&self, field: &Field<'_>, _: bool) -> Option<Vec<usize>> {
+        self.0.iter().find_map(|need| field.places_of_container(need.container))
     }
 
     fn cost(&self) -> u8 {

@@ -16,7 +16,6 @@ mod replacement;
 mod slots;
 mod whitelist;
 
-use crate::cluster::View;
 use crate::config::Filter;
 use crate::scheduler::candidate::{Candidate, Field};
 use crate::scheduler::explain::Objection;
@@ -54,7 +53,7 @@ pub trait Rule {
     }
 
     /// The only places in the view that can pass, if the rule can tell without a look at all nodes.
-    fn places(&self, _view: &View, _soft: bool) -> Option<Vec<usize>> {
+    fn places(&self, _field: &Field<'_>, _soft: bool) -> Option<Vec<usize>> {
         None
     }
 

@@ -267,15 +267,18 @@ fn health() {
 
 #[test]
 fn what_gives_way_keeps_nobody_away() {
-    let old =
-        container("old", &["web-1"], json!({"Labels": {"app": "web"}, "HostConfig": {"Memory": 1 << 30}}));
+    let old = container(
+        "c0de01d",
+        &["web-1"],
+        json!({"Labels": {"app": "web"}, "HostConfig": {"Memory": 1 << 30}}),
+    );
     let others = |name: &str| node(name).holds(container(name, &[name], json!({"Labels": {"app": "web"}})));
     let nodes = [node("a").size(4, 1 << 30).labels("containerslots=1").holds(old), others("b"), others("c")];
     let mut request = request(json!({"Env": ["affinity:app!=web"], "HostConfig": {"Memory": 1 << 30}}));
     assert!(fitting(&nodes, &request).starts_with(NONE));
-    request.replaces = Some("old".into());
+    request.replaces = Some("c0de01d".into());
     assert_eq!(fitting(&nodes, &request), "a");
     // Compose 1 ties the new container to the old one by its ID.
-    request.hints.affinities = vec!["container==old".into()];
+    request.hints.affinities = vec!["container==c0de01d".into()];
     assert_eq!(fitting(&nodes, &request), "a");
 }

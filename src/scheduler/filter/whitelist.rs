@@ -4,8 +4,7 @@
 
 use super::Rule;
 use super::constraint::first_objection;
-use crate::cluster::View;
-use crate::scheduler::candidate::Candidate;
+use crate::scheduler::candidate::{Candidate, Field};
 use crate::scheduler::explain::Objection;
 use crate::scheduler::expr::Expr;
 use crate::scheduler::request::Request;
@@ -33,9 +32,10 @@ impl Rule for Whitelist {
         }
     }
 
-    fn places(&self, view: &View, soft: bool) -> Option<Vec<usize>> {
+    fn places(&self, field: &Field<'_>, soft: bool) -> Option<Vec<usize>> {
         let expr = self.0.iter().find(|e| soft || !e.soft)?;
-        let mut places: Vec<usize> = expr.value.split('|').flat_map(|name| view.places(name)).collect();
+        let mut places: Vec<usize> =
+            expr.value.split('|').flat_map(|name| field.view().places(name)).collect();
         places.sort_unstable();
         places.dedup();
         Some(places)
