@@ -1,5 +1,6 @@
 //! Networks: one object for the user, though a local one may have a copy on each node (see `cluster::nets`).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use hyper::{Method, Response, StatusCode};
@@ -33,15 +34,15 @@ impl Api {
         }
         let dangling = filters.truth("dangling").map_err(|e| Error { message: NOT_DANGLING.into(), ..e })?;
         let view = self.cluster.view();
+        let used = dangling.map(|dangling| (dangling, nets::in_use(&view)));
+        // Predefined networks are always of use.
+        let in_use = |g: &Group<'_>, used: &HashSet<&str>| g.is_predefined() || used.contains(g.id.as_str());
         let groups = nets::all(&view);
-        let list: Vec<Object> = groups
+        let wanted = groups
             .iter()
             .filter(|g| wanted(&view, g, &filters))
-            // Predefined networks are always of use.
-            .filter(|g| dangling.is_none_or(|d| d != (g.is_predefined() || nets::in_use(&view, g))))
-            .map(listed)
-            .collect();
-        Ok(error::json(StatusCode::OK, &list))
+            .filter(|g| used.as_ref().is_none_or(|(dangling, used)| *dangling != in_use(g, used)));
+        Ok(error::raw_json(StatusCode::OK, listed(wanted)))
     }
 
     /// `GET /networks/{name}`: asked of the engines, since only they know who is attached right now. The
@@ -281,12 +282,18 @@ impl Api {
     }
 }
 
-fn listed(group: &Group<'_>) -> Object {
-    let (_, network) = group.representative();
-    let mut entry = network.entry.clone();
-    entry.set("Name", &group.shown());
-    entry.set("Id", &group.id);
-    entry
+/// The list of these networks, as JSON.
+fn listed<'g>(groups: impl Iterator<Item = &'g Group<'g>>) -> Vec<u8> {
+    let mut list = vec![b'['];
+    for group in groups {
+        if list.len() > 1 {
+            list.push(b',');
+        }
+        let (_, network) = group.representative();
+        network.write(&group.shown(), &group.id, &mut list);
+    }
+    list.extend_from_slice(b"]\n");
+    list
 }
 
 fn wanted(view: &View, group: &Group<'_>, filters: &Filters) -> bool {

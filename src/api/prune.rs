@@ -124,13 +124,15 @@ impl Api {
         let nodes = self.chosen(&mut filters)?;
         let view = self.cluster.view();
         let reachable = |n: &Arc<Node>| nodes.iter().any(|c| c.addr == n.addr);
+        let used = nets::in_use(&view);
         let unused = nets::all(&view).into_iter().filter(|group| {
             let (_, network) = group.representative();
-            let created = network.entry.get::<String>("Created").and_then(|t| clock::parse_rfc3339_nanos(&t));
+            let created =
+                network.entry().get::<String>("Created").and_then(|t| clock::parse_rfc3339_nanos(&t));
             let labels = &network.fields.labels;
             !group.is_predefined()
                 && nets::nodes(group).all(reachable)
-                && !nets::in_use(&view, group)
+                && !used.contains(group.id.as_str())
                 && until.is_none_or(|until| created.is_none_or(|c| c < until))
                 && filters.labels("label", labels)
                 && !(filters.has("label!") && filters.labels("label!", labels))

@@ -4,6 +4,7 @@
 //! is made there, labelled with the first one's ID. The first and its copies are one network: listed once,
 //! removed together.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -12,8 +13,8 @@ use crate::cluster::directory::SHORT;
 use crate::cluster::lookup::{self, FoundNetwork};
 use crate::cluster::view::View;
 use crate::docker::json::Object;
+use crate::engine::Node;
 use crate::engine::inventory::{Network, ORIGIN};
-use crate::engine::{Container, Node};
 use crate::error::{Error, Kind, Result};
 
 /// On a network for which no driver was named: `auto`. Its containers may go anywhere.
@@ -79,11 +80,12 @@ impl<'a> Group<'a> {
     /// The create body of a copy: driver, options and labels of the first one.
     pub fn copy(&self) -> Object {
         let (_, network) = self.representative();
+        let entry = network.entry();
         let mut body = Object::default();
         body.set("Name", self.name());
         body.set("CheckDuplicate", &true);
         for key in ["Driver", "Options", "IPAM", "Internal", "Attachable", "EnableIPv6"] {
-            if let Some(value) = network.entry.get::<Box<RawValue>>(key) {
+            if let Some(value) = entry.get::<Box<RawValue>>(key) {
                 body.set(key, &value);
             }
         }
@@ -120,10 +122,10 @@ pub fn find<'a>(view: &'a View, query: &str) -> Result<Group<'a>> {
 
 fn group<'a>(networks: impl IntoIterator<Item = FoundNetwork<'a>>) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
-    let mut index = std::collections::HashMap::new();
+    let mut index = HashMap::new();
     for found in networks {
         let id = found.1.known_id();
-        let at = *index.entry(id.to_string()).or_insert_with(|| {
+        let at = *index.entry(id).or_insert_with(|| {
             groups.push(Group { id: id.to_string(), members: Vec::new() });
             groups.len() - 1
         });
@@ -184,10 +186,11 @@ pub fn not_hosts_by_its_begin(node: &Node, name: &str) -> Result<()> {
     }
 }
 
-/// Whether a running container of any node is attached. Stopped ones do not count: so engines see it.
-pub fn in_use(view: &View, group: &Group<'_>) -> bool {
-    let attached = |c: &Container| c.networks.iter().any(|(_, id)| *id == group.id);
-    view.containers().any(|(_, c)| c.life.running && attached(c))
+/// The IDs, as users know them, of all networks to which a running container of any node is attached. Stopped ones do
+/// not count: so engines see it.
+pub fn in_use(view: &View) -> HashSet<&str> {
+    let running = view.containers().filter(|(_, c)| c.life.running);
+    running.flat_map(|(_, c)| c.networks.iter().map(|(_, id)| id.as_str())).collect()
 }
 
 /// The nodes of a group's members.
@@ -203,10 +206,7 @@ mod tests {
 
     fn with_networks(addr: &str, name: &str, networks: &[&str]) -> Arc<Node> {
         let mut node = node(addr, name, &[]);
-        let build = |text: &&str| Network {
-            fields: serde_json::from_str(text).unwrap(),
-            entry: Object::parse(text.as_bytes()).unwrap(),
-        };
+        let build = |text: &&str| Network::read(&Object::parse(text.as_bytes()).unwrap()).unwrap();
         let mut inventory = Inventory::clone(&node.inventory);
         inventory.networks = networks.iter().map(build).collect();
         node.inventory = Arc::new(inventory);

@@ -63,7 +63,7 @@ impl Filters {
 
     /// The keys that have values.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.values.keys().map(String::as_str)
+        self.values.iter().filter(|(_, values)| !values.is_empty()).map(|(key, _)| key.as_str())
     }
 
     /// Refuses keys that the endpoint does not know, as engines do.

@@ -6,6 +6,7 @@ pub mod connect;
 pub mod endpoint;
 pub mod fence;
 pub mod filters;
+pub mod form;
 pub mod http;
 pub mod json;
 pub mod lent;

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::docker::form::{Form, quoted};
 use crate::docker::json::Object;
 use crate::docker::tags::Tags;
 use crate::docker::types::{HostConfig, Inspected, Labels, ListedContainer, Mount, Port};
@@ -56,12 +57,9 @@ pub struct Container {
     pub rough: bool,
 }
 
-/// A list entry around its one field that changes by itself: the `Status` text.
+/// A list entry but for its one field that changes by itself: the `Status` text.
 #[derive(Debug, Clone, Default)]
-pub struct Entry {
-    before: Box<str>,
-    after: Box<str>,
-}
+pub struct Entry(Form);
 
 /// What a list entry needs to know of its node.
 #[derive(Debug, Clone, Default)]
@@ -204,36 +202,19 @@ pub fn moves_on_failure(labels: &Labels) -> bool {
 
 impl Entry {
     fn build(listed: &Object, place: &Place) -> Entry {
-        const MARK: &str = "\u{1}status\u{1}";
         let mut entry = listed.clone();
         put_in_place(&mut entry, place);
-        entry.set("Status", MARK);
-        let text = entry.to_json();
-        let mark = serde_json::to_string(MARK).unwrap_or_default();
-        match text.split_once(&mark) {
-            Some((before, after)) => Entry { before: before.into(), after: after.into() },
-            None => Entry::default(),
-        }
+        Entry(Form::of(&entry, &["Status"]))
     }
 
     /// Whether there is none yet.
     pub fn is_empty(&self) -> bool {
-        self.before.is_empty()
+        self.0.is_empty()
     }
 
     /// Appends the entry with this status to a list under construction.
     pub fn write(&self, status: &str, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.before.as_bytes());
-        // Status texts come from a fixed vocabulary, yet they are escaped like any other text.
-        match status.bytes().all(|b| (b' '..0x7f).contains(&b) && !matches!(b, b'"' | b'\\')) {
-            true => {
-                out.push(b'"');
-                out.extend_from_slice(status.as_bytes());
-                out.push(b'"');
-            }
-            false => out.extend_from_slice(serde_json::to_string(status).unwrap_or_default().as_bytes()),
-        }
-        out.extend_from_slice(self.after.as_bytes());
+        self.0.write(&[&quoted(status)], out);
     }
 }
 

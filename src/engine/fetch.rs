@@ -151,7 +151,7 @@ impl Asker {
     /// All networks.
     pub async fn networks(&self) -> Result<Vec<Network>> {
         let entries = self.list::<Object>("/networks").await?;
-        Ok(entries.into_iter().filter_map(|entry| Some(Network { fields: fields(&entry)?, entry })).collect())
+        Ok(entries.iter().filter_map(Network::read).collect())
     }
 
     /// All volumes.

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use crate::docker::form::{Form, quoted};
 use crate::docker::json::Object;
 use crate::docker::reference;
 use crate::docker::types::{ListedImage, ListedNetwork, ListedVolume};
@@ -16,17 +17,35 @@ use crate::engine::container::Container;
 use crate::engine::containers::Containers;
 use crate::engine::resources::Resources;
 
-/// A network on an engine, with its list entry.
+/// A network on an engine, with its list entry but for its name and ID.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]
 pub struct Network {
     pub fields: ListedNetwork,
-    pub entry: Object,
+    pub form: Form,
 }
 
 pub use crate::access::ORIGIN;
 
 impl Network {
+    /// Reads a list entry; `None` if it is none.
+    pub fn read(entry: &Object) -> Option<Network> {
+        let fields = serde_json::from_str(&entry.to_json()).ok()?;
+        Some(Network { fields, form: Form::of(entry, &["Name", "Id"]) })
+    }
+
+    /// Appends its list entry, with this name and ID, to a list under construction.
+    pub fn write(&self, name: &str, id: &str, out: &mut Vec<u8>) {
+        self.form.write(&[&quoted(name), &quoted(id)], out);
+    }
+
+    /// Its list entry, as the engine has it.
+    pub fn entry(&self) -> Object {
+        let mut text = Vec::new();
+        self.write(&self.fields.name, &self.fields.id, &mut text);
+        Object::parse(&text).unwrap_or_default()
+    }
+
     /// The ID that users know it by: a copy's is that of the first one.
     pub fn known_id(&self) -> &str {
         let origin = self.fields.labels.get(ORIGIN).filter(|_| self.fields.scope == "local");

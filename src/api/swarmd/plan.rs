@@ -12,6 +12,7 @@ use crate::api::swarmd::talk::{Create, Plan, Planned, Step};
 use crate::cluster::View;
 use crate::cluster::lookup;
 use crate::cluster::pending::{Pending, Reservation};
+use crate::docker::form::Form;
 use crate::docker::json::Object;
 use crate::engine::Node;
 use crate::engine::inventory::{Inventory, Network};
@@ -124,7 +125,7 @@ impl Rehearsal<'_> {
         let fields =
             json!({ "Id": format!("planned {name}"), "Name": name, "Driver": driver, "Scope": "local" });
         let fields = serde_json::from_value(fields).unwrap_or_default();
-        let network = Network { fields, entry: Object::default() };
+        let network = Network { fields, form: Form::default() };
         let networks = node.inventory.networks.iter().cloned().chain([network]).collect();
         let inventory = Arc::new(Inventory { networks, ..Inventory::clone(&node.inventory) });
         self.view = self.view.with(Arc::new(Node { inventory, ..node.clone() }));

@@ -29,7 +29,7 @@ fn origin(web: &Object) -> Node {
     let parse = |value: Value| Object::parse(value.to_string().as_bytes()).unwrap();
     let network = |id: &str, name: &str| {
         let value = json!({ "Id": id, "Name": name, "Scope": "local", "Driver": "bridge" });
-        Network { fields: serde_json::from_value(value.clone()).unwrap(), entry: parse(value) }
+        Network::read(&parse(value)).unwrap()
     };
     let volume = |name: &str, driver: &str, scope: &str, options: Value| {
         let value = json!({ "Name": name, "Driver": driver, "Scope": scope, "Options": options });

@@ -12,6 +12,7 @@ use super::*;
 use crate::cluster::View;
 use crate::cluster::pending::Pending;
 use crate::config::Strategy as Order;
+use crate::docker::form::Form;
 use crate::docker::json::Object;
 use crate::docker::types::{ListedNetwork, ListedVolume, Mount};
 use crate::engine::inventory::{Inventory, Network, Volume};
@@ -54,7 +55,7 @@ fn holding(containers: &[Container]) -> Node {
             driver: driver.into(),
             ..Default::default()
         },
-        entry: Object::default(),
+        form: Form::default(),
     };
     let volume = |name: &str, scope: &str, kind: &str| Volume {
         fields: ListedVolume {
