@@ -1,3 +1,5 @@
+//! The filters of `docker ps`, each over two small nodes.
+
 use super::*;
 use crate::cluster::view::tests::node;
 use crate::docker::json::Object;
