@@ -278,16 +278,26 @@ fn passed(call: &Call, body: Body) -> Result<Request<Body>> {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, protocol.clone());
     }
+    name_client(call, headers);
+    name_user(call, headers);
+    Ok(request)
+}
+
+/// Tells another manager where a call comes from, and what it is called.
+pub fn name_client(call: &Call, headers: &mut HeaderMap) {
     let client = HeaderValue::try_from(call.peer.to_string());
     headers.insert(PASSED_ON, client.unwrap_or(HeaderValue::from_static("unix")));
     if let Ok(id) = HeaderValue::try_from(call.id.to_string()) {
         headers.insert(REQUEST_ID, id);
     }
+}
+
+/// Tells another manager whose call it is.
+pub fn name_user(call: &Call, headers: &mut HeaderMap) {
     if let Some(user) = call.caller.passed_on() {
         let user = HeaderValue::try_from(user);
         headers.insert(PASSED_USER, user.unwrap_or(HeaderValue::from_static("?")));
     }
-    Ok(request)
 }
 
 /// In the classic words. What was not sent may be repeated, and the answer says so.
