@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use crate::client::join::{Plan, unwritable};
-use crate::config::Listen;
+use crate::config::{Listen, Role};
 use crate::docker::endpoint::Endpoint;
 use crate::enroll::talk::Membership;
 use crate::error::Result;
@@ -33,20 +33,19 @@ fn text(plan: &Plan, membership: &Membership) -> String {
         Some(token) if !token.contains('/') => format!("token://{manager}/{token}"),
         _ => membership.discovery.clone(),
     };
-    // Whoever registers with a manager sees the way there; a store is anywhere, so there it is the address that the
-    // manager saw.
-    let own = match discovery.starts_with("token://") {
-        true => "auto",
-        false => membership.hosts.first().map_or("THIS-MACHINE", String::as_str),
-    };
-    let own = if own.contains(':') { format!("[{own}]") } else { own.to_string() };
+    // Whoever registers with a manager sees the way there; a store is anywhere.
+    let own = if discovery.starts_with("token://") { "auto".to_string() } else { here(plan, membership) };
     // Said in so many words: whoever advertises something and says no more has a Docker that listens itself.
     let (front, port) = match &plan.config.agent.front {
         Some(front @ Listen::Tcp { port, .. }) => (front.to_string(), *port),
         _ => (format!(":{FRONT}"), FRONT),
     };
+    let agent = format!("[agent]\nfront = \"{front}\"\nadvertise = \"{own}:{port}\"\n\n");
+    // The package's "both" is of a machine by itself. Who has said how other managers come to this engine means it.
+    let is_node = plan.config.role == Role::Both && plan.config.agent.front.is_some();
     let (role, agent) = match plan.token.joins {
-        Joins::Agent => ("agent", format!("[agent]\nfront = \"{front}\"\nadvertise = \"{own}:{port}\"\n\n")),
+        Joins::Agent => ("agent", agent),
+        Joins::Manager if is_node => ("both", agent),
         Joins::Manager => ("manager", String::new()),
     };
     let managers = managers(plan, membership);
@@ -54,6 +53,16 @@ fn text(plan: &Plan, membership: &Membership) -> String {
         "# Written by `swarmd join`, which replaces it when this machine joins again.\nrole = \"{role}\"\n\n\
          [discovery]\nurl = \"{discovery}\"\n\n{agent}[pki]\nenabled = true\nmanagers = [{managers}]\n"
     )
+}
+
+/// Where others reach this machine: an agent at the address that the manager saw, a manager where it says.
+fn here(plan: &Plan, membership: &Membership) -> String {
+    let said = plan.config.manager.advertise.as_deref().and_then(|address| address.rsplit_once(':'));
+    let host = match (plan.token.joins, said) {
+        (Joins::Manager, Some((host, _))) => return host.to_string(),
+        _ => membership.hosts.first().map_or("THIS-MACHINE", String::as_str),
+    };
+    if host.contains(':') { format!("[{host}]") } else { host.to_string() }
 }
 
 /// Where the certificate is renewed: at the manager of the line, and where the CA is if that is another.
@@ -129,6 +138,23 @@ mod tests {
             let again = text(&Plan { config: loaded.config, ..plan(role) }, &membership);
             assert_eq!(again.contains("front"), role == Joins::Agent);
         }
+    }
+
+    #[test]
+    fn a_manager_whose_engine_has_a_front_stays_a_node() {
+        let membership = Membership {
+            discovery: "etcd://s:1".into(),
+            hosts: vec!["127.0.0.1".into()],
+            ..Membership::default()
+        };
+        let mut plan = plan(Joins::Manager);
+        plan.config.role = Role::Both;
+        assert!(text(&plan, &membership).contains("role = \"manager\"\n"), "as the package installs it");
+        plan.config.agent.front = Some(Listen::Tcp { host: String::new(), port: 2386 });
+        plan.config.manager.advertise = Some("[fd00::2]:3376".into());
+        let text = text(&plan, &membership);
+        assert!(text.contains("role = \"both\"\n"), "{text}");
+        assert!(text.contains("front = \"tcp://:2386\"\nadvertise = \"[fd00::2]:2386\"\n"), "{text}");
     }
 
     #[test]
