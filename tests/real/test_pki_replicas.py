@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import re
+import shutil
 import signal
 import ssl
 import subprocess
@@ -19,6 +20,17 @@ SLEEP = ("busybox", "sleep", "1000")
 COUNT = "i=0; while true; do echo $i; i=$((i+1)); sleep 0.1; done"
 AWAY = "the manager with the CA cannot be asked"
 WAIT = "joining, certificates, join tokens and users wait until it is back"
+
+
+def member(machine, manager):
+    """What a manager says to who shows this machine's certificate: (status, text)."""
+    context = ssl.create_default_context(cafile=str(machine.pki("ca.pem")))
+    context.load_cert_chain(machine.pki("cert.pem"), machine.pki("key.pem"))
+    try:
+        with urllib.request.urlopen(f"https://{manager.address}/swarmd/v1/trust", timeout=10, context=context) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as refusal:
+        return refusal.code, refusal.read().decode()
 
 
 class Replicated(EngineCase):
@@ -58,13 +70,15 @@ class Several(Replicated):
         for name in ("ca-key.pem", "tokens.json", "issued.json"):
             self.assertTrue(self.boss.pki(name).exists(), name)
             self.assertFalse(self.second.pki(name).exists(), f"{name} is on the first manager only")
+        self.assertIn('role = "both"', self.second.drop_in(), "it stays the node that it is")
         self.assertEqual(self.second.pki("ca.pem").read_text(), self.boss.pki("ca.pem").read_text())
         self.assertEqual(self.second.pki("key.pem").stat().st_mode & 0o777, 0o600)
         eventually(lambda: (self.boss.rows()["Role"], self.second.rows()["Primary"]) == ("primary", self.boss.address), "the first one leads")
         admin = self.boss.user("anna", "admin")
         for manager in (self.boss, self.second):
             docker = manager.docker(admin)
-            self.assertEqual(docker.out("run", "--rm", "busybox", "echo", "hello"), "hello")
+            for node in ("pocket", "pi1", "pi2"):
+                self.assertEqual(docker.out("run", "--rm", "-e", f"constraint:node=={node}", "busybox", "echo", "hello"), "hello")
             self.assertIn("the certificate of an agent opens no Docker API", manager.docker(self.near.pki("")).run("ps").err)
             self.assertNotEqual(cli.docker(f"tcp://{manager.address}").run("ps").code, 0, "without a certificate")
         status = self.second.ask("pki", "status").out
@@ -85,22 +99,11 @@ class Several(Replicated):
         name = spare.member()
         for manager in (self.boss, self.second):
             self.assertIn(name, manager.ask("pki", "status").out)
-            self.assertEqual(self.member(spare, manager)[0], 200)
+            self.assertEqual(member(spare, manager)[0], 200)
         self.assertEqual(self.second.ask("pki", "revoke", "agent", name).code, 0)
         for manager in (self.second, self.boss):
-            status, text = self.member(spare, manager)
+            status, text = member(spare, manager)
             self.assertEqual((status, "this certificate was revoked" in text), (403, True), text)
-
-    @staticmethod
-    def member(machine, manager):
-        """What a manager says to who shows this machine's certificate: (status, text)."""
-        context = ssl.create_default_context(cafile=str(machine.pki("ca.pem")))
-        context.load_cert_chain(machine.pki("cert.pem"), machine.pki("key.pem"))
-        try:
-            with urllib.request.urlopen(f"https://{manager.address}/swarmd/v1/trust", timeout=10, context=context) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as refusal:
-            return refusal.code, refusal.read().decode()
 
     def test_a_manager_that_joined_at_the_replica(self):
         """The third: its line named one without the CA. Taken out, it is out, with what it has under way."""
@@ -166,7 +169,7 @@ class Several(Replicated):
         self.boss.daemon.kill()
         docker = self.second.docker(files)
         docker.ok("run", "-d", "--name", "web", *SLEEP)  # waits for the next primary
-        eventually(lambda: self.second.rows()["Role"] == "primary" and self.second.healthy() == 2, "the other leads", show=self.second.rows)
+        eventually(lambda: self.second.rows()["Role"] == "primary" and self.second.healthy() == 3, "the other leads", show=self.second.rows)
         self.assertIn("/web", docker.out("ps", "--format", "{{.Names}}"))
         self.refused(self.second.docker(out), "this certificate was revoked", "ps")
         spare = self.cluster.add(Machine("away-spare", ""))
@@ -241,6 +244,22 @@ class ShortLives(Replicated):
             self.assertIsNone(stream.poll())
         for member in self.members:
             self.assertNotIn("could not be looked after", member.daemon.log())
+
+    def test_the_ca_from_a_copy(self):
+        """The first manager never comes back; another one gets the copy of what only the first had. Nobody joins anew."""
+        self.boss.daemon.kill()
+        self.second.daemon.stop()
+        for name in ("ca-key.pem", "issued.json", "tokens.json", "revoked.json"):
+            if self.boss.pki(name).exists():
+                shutil.copy(self.boss.pki(name), self.second.pki(name))
+        self.second.start()
+        spare = self.cluster.add(Machine("copy-spare", ""))
+        self.assertEqual(spare.join(self.second.line("agent")).code, 0, spare.joined)
+        self.assertIn(f'managers = ["{self.second.address}"]', spare.drop_in())
+        self.assertEqual(member(self.far, self.second)[0], 200)
+        status = self.second.ask("pki", "status").out
+        for machine in (spare, self.near, self.far, self.second):
+            self.assertIn(machine.member(), status)
 
     def renewed(self, when, do):
         before = {member: self.said(member, "serial") for member in self.members}

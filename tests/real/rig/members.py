@@ -2,7 +2,8 @@
 configuration of its own, and became a member by the line that a manager printed.
 
     boss      made the CA                                        agent "near" joined at boss
-    second    joined with a manager's token, and has no CA       agent "far" joined at second
+    second    joined with a manager's token, has no CA, and      agent "far" joined at second
+              is a node itself
 
 Their engines are those of the fleet, each behind a unix socket that only its agent uses.
 """
@@ -62,11 +63,11 @@ class Machine:
 class Manager(Machine):
     """One that replicates."""
 
-    def __init__(self, name, port, ttl, store="", pki=""):
+    def __init__(self, name, port, ttl, store="", pki="", agent=""):
         self.address = f"127.0.0.1:{port}"
         self.socket = session.state_dir() / f"{name}.sock"
         super().__init__(name, f"""
-            role = "manager"
+            role = "{"both" if agent else "manager"}"
             [log]
             level = "debug"
             [discovery]
@@ -84,6 +85,7 @@ class Manager(Machine):
             [pki]
             enabled = true
             {pki}
+            {agent}
             """)
         self.root = cli.docker(f"unix://{self.socket}")
 
@@ -126,27 +128,33 @@ class Members:
     def __init__(self, name, number, store, ttl, pki=""):
         self.name, self.parts = name, []
         self.boss = self.add(Manager(f"{name}-boss", 3461 + 5 * number, ttl, f"{store.url}/{name}", pki))
-        self.second = self.add(Manager(f"{name}-second", 3462 + 5 * number, ttl))
-        self.agents = [self.agent("near", 2386 + 2 * number, "pocket"), self.agent("far", 2387 + 2 * number, "pi1")]
+        fronts = [self.front(number, *engine) for engine in enumerate(("pocket", "pi1", "pi2"))]
+        self.second = self.add(Manager(f"{name}-second", 3462 + 5 * number, ttl, agent=fronts[2]))
+        self.agents = [self.agent("near", fronts[0]), self.agent("far", fronts[1])]
 
     def add(self, machine):
         self.parts.append(machine)
         return machine
 
-    def agent(self, name, port, engine):
-        """An agent before an engine of the fleet."""
-        path = str(session.state_dir() / f"{self.name}-{name}.sock")
-        host, _, number = fleet.engine(engine).address.rpartition(":")
-        self.parts.append(unix_relay(path, (host, int(number))))
+    def front(self, number, place, engine):
+        """The lines of an agent before an engine of the fleet."""
+        path = str(session.state_dir() / f"{self.name}-{engine}.sock")
+        host, _, port = fleet.engine(engine).address.rpartition(":")
+        self.parts.append(unix_relay(path, (host, int(port))))
+        return f"""
+            [agent]
+            front = "127.0.0.1:{2391 + 3 * number + place}"
+            engine = "unix://{path}"
+            """
+
+    def agent(self, name, front):
         return self.add(Machine(f"{self.name}-{name}", f"""
             [log]
             level = "debug"
             [discovery]
             heartbeat = "1s"
             ttl = "5s"
-            [agent]
-            front = "127.0.0.1:{port}"
-            engine = "unix://{path}"
+            {front}
             """))
 
     def up(self):
@@ -162,7 +170,7 @@ class Members:
 
     def settled(self):
         for manager in (self.boss, self.second):
-            eventually(lambda manager=manager: manager.healthy() == 2, f"both engines at {manager.name}", 30, manager.rows)
+            eventually(lambda manager=manager: manager.healthy() == 3, f"all engines at {manager.name}", 30, manager.rows)
         return self
 
     def down(self):
