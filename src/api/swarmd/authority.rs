@@ -94,11 +94,35 @@ fn unknown() -> Error {
 }
 
 fn away(why: &Error) -> Error {
-    Error::us(unavailable(), format!("the manager with the CA cannot be asked: {}", why.message)).advise(
+    let why = match why.kind {
+        Kind::Connect | Kind::Timeout => why.message.clone(),
+        // What else there is to do about it: certificates that one side does not like, say.
+        _ => why.to_string(),
+    };
+    Error::us(unavailable(), format!("the manager with the CA cannot be asked: {why}")).advise(
         "joining, certificates, join tokens and users wait until it is back; all else goes on without it",
     )
 }
 
 fn unavailable() -> Kind {
     Kind::Status(StatusCode::SERVICE_UNAVAILABLE.as_u16())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_said_and_a_cure_is_kept() {
+        let gone = Error::store(Kind::Connect, "cannot connect to the manager at a:1").advise("is it there?");
+        let text = away(&gone).to_string();
+        assert_eq!(
+            text,
+            "the manager with the CA cannot be asked: cannot connect to the manager at a:1 (joining, certificates, join \
+             tokens and users wait until it is back; all else goes on without it)"
+        );
+        let disliked = Error::store(Kind::Protocol, "TLS broke off").advise("reissue cert.pem");
+        assert!(away(&disliked).message.ends_with("TLS broke off (reissue cert.pem)"));
+        assert_eq!(crate::api::error::status(&away(&gone)).as_u16(), 503);
+    }
 }
