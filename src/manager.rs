@@ -34,7 +34,6 @@ use crate::rescheduler::Rescheduler;
 use crate::systemd::beat::Beats;
 use crate::systemd::host::Host;
 use crate::systemd::sockets::Socket;
-use crate::tls::ends::Ends;
 use crate::tls::pki::Files;
 use crate::tls::pki::authority::Authority;
 use crate::tls::pki::revoked::Revoked;
@@ -107,15 +106,14 @@ pub fn start(settings: &Settings, parts: Parts<'_>, cancel: &CancellationToken) 
         discovery: discovery.clone(),
         lan: advertising.told.clone(),
     };
-    let ends = Arc::new(Ends::default());
     let api = Arc::new(Api {
         cluster: Arc::clone(&cluster),
         settings: settings.clone(),
         mandate: mandate.clone(),
         primary: Way::new(ClientTls::towards(config, Peers::Managers)?),
         limits: Arc::new(Limits::new(config.limits.clone())),
-        revoked: revoked(config, &ends)?,
-        ends,
+        revoked: revoked(config)?,
+        ends: Arc::default(),
         discovery: backend,
         outlook: outlook.clone(),
         sums: Default::default(),
@@ -152,16 +150,13 @@ pub fn start(settings: &Settings, parts: Parts<'_>, cancel: &CancellationToken) 
     Ok(Manager { cluster, discovery, outlook, listeners, streams, election, advertising })
 }
 
-/// Which certificates count no more, by serial number: those that have ended since they were shown, and the revoked
-/// ones. Without the cluster's own nobody is told of the latter.
-fn revoked(config: &Config, ends: &Arc<Ends>) -> Result<IsRevoked> {
-    let ends = Arc::clone(ends);
-    let has_ended = move |serial: &str| ends.has_ended(serial, clock::unix_seconds());
+/// Which certificates were revoked, by serial number. Without the cluster's own nobody is told.
+fn revoked(config: &Config) -> Result<IsRevoked> {
     if !config.has_pki() {
-        return Ok(Arc::new(has_ended));
+        return Ok(Arc::new(|_| false));
     }
     let list = Revoked::open(&Files::below(&config.pki_dir()))?;
-    Ok(Arc::new(move |serial| has_ended(serial) || list.contains(serial)))
+    Ok(Arc::new(move |serial| list.contains(serial)))
 }
 
 /// Makes the manager known on the LAN, as far as it is there to be found.

@@ -17,6 +17,7 @@ use crate::api::ending::{cut_by, ended_by, is_endless};
 use crate::api::replica::{FromPrimary, Passed, REQUEST_ID};
 use crate::api::route::{self, Route};
 use crate::api::{Api, error, system};
+use crate::clock;
 use crate::docker::http::{Body, empty};
 use crate::docker::version::ApiRange;
 use crate::error::{Error, Kind, Result, Side};
@@ -81,8 +82,13 @@ impl Api {
     fn welcome(&self, sender: &Sender) -> Result<()> {
         let shown = sender.identity.as_ref().map(|identity| identity.serial.as_str());
         let serials = [shown, sender.caller.serial.as_deref()];
-        if serials.into_iter().flatten().any(|serial| (self.revoked)(serial)) {
-            return Err(policy::forbidden("this certificate was revoked").advise("ask for a new one"));
+        for serial in serials.into_iter().flatten() {
+            if (self.revoked)(serial) {
+                return Err(policy::forbidden("this certificate was revoked").advise("ask for a new one"));
+            }
+            if self.ends.has_ended(serial, clock::unix_seconds()) {
+                return Err(policy::forbidden("this certificate has expired").advise("ask for a new one"));
+            }
         }
         self.limits.request(sender.peer, &sender.caller, Instant::now())
     }
@@ -120,7 +126,7 @@ impl Api {
         if route.answer.asks_for_images() {
             self.settle_build(call.peer).await;
         }
-        let breaks_off = self.breaks_off(&call.caller);
+        let breaks_off = self.breaks_off(&call);
         self.carry_out(&route, call, range).await.map(|response| cut_by(ended(response), breaks_off))
     }
 

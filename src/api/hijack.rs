@@ -50,7 +50,7 @@ impl Api {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(OnNode::mark(until_close(pass_back(response)), node.name()));
         }
-        let cut = self.breaks_off(&call.caller);
+        let cut = self.breaks_off(&call);
         Ok(OnNode::mark(self.tunnel(call, response, cut, after), node.name()))
     }
 

@@ -86,9 +86,9 @@ pub struct Api {
     pub primary: replica::Way,
     /// How much one client may ask for.
     pub limits: Arc<limits::Limits>,
-    /// Whether the certificate with a serial number counts no more.
+    /// Whether the certificate with a serial number was revoked.
     pub revoked: IsRevoked,
-    /// When the certificates end that clients have shown: `revoked` asks it, too.
+    /// When the certificates end that clients have shown.
     pub ends: Arc<Ends>,
     /// Where the engines are listed.
     pub discovery: Backend,

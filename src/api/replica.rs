@@ -14,13 +14,14 @@ use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use hyper::{Request, Response, StatusCode};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::access::Caller;
+use crate::access::{Caller, Standing};
 use crate::api::call::{Call, Peer, RequestId, Sender};
 use crate::api::ending::cut_by;
 use crate::api::hijack::until_close;
 use crate::api::proxy::{build, pass_back};
 use crate::api::upload::Upload;
 use crate::api::{Api, error};
+use crate::clock;
 use crate::docker::endpoint::Endpoint;
 use crate::docker::fence::changes;
 use crate::docker::http::{Body, Client, Failed, boxed};
@@ -205,7 +206,7 @@ impl Api {
     /// The primary's answer as ours. Its streams end when it is replaced.
     fn bring_back(&self, call: Call, answer: Response<Incoming>, primary: &str) -> Response<Body> {
         let grace = if changes(call.method()) { GRACE } else { Duration::ZERO };
-        let (replaced, revoked) = (self.replaced(primary.to_string(), grace), self.revocation(&call.caller));
+        let (replaced, revoked) = (self.replaced(primary.to_string(), grace), self.revocation(&call));
         let cut = async {
             tokio::select! {
                 () = replaced => {}
@@ -230,10 +231,10 @@ impl Api {
     }
 
     /// Ends when a call is to be broken off: the reign that we are in has ended, other than by an orderly stop (then
-    /// what is under way is drained), or the caller's certificate was revoked.
-    pub fn breaks_off(&self, caller: &Caller) -> impl Future<Output = ()> + Send + 'static {
+    /// what is under way is drained), or a certificate behind it counts no more.
+    pub fn breaks_off(&self, call: &Call) -> impl Future<Output = ()> + Send + 'static {
         let (mandate, closing) = (self.mandate.clone(), self.closing.clone());
-        let (term, revoked) = (mandate.leadership().term, self.revocation(caller));
+        let (term, revoked) = (mandate.leadership().term, self.revocation(call));
         async move {
             tokio::select! {
                 () = mandate.deposed(term) => {}
@@ -245,12 +246,23 @@ impl Api {
         }
     }
 
-    /// Ends when the caller's certificate is revoked; without one never.
-    fn revocation(&self, caller: &Caller) -> impl Future<Output = ()> + Send + 'static {
-        let (revoked, serial) = (Arc::clone(&self.revoked), caller.serial.clone());
+    /// Ends when the caller's certificate counts no more, or that of the manager who has passed the call on; without
+    /// certificates never.
+    ///
+    /// A user's counts until it ends. Managers renew theirs by themselves, and what they have open goes on, here as at the
+    /// fronts of engines: they are out when they are revoked.
+    fn revocation(&self, call: &Call) -> impl Future<Output = ()> + Send + 'static {
+        let (revoked, ends) = (Arc::clone(&self.revoked), Arc::clone(&self.ends));
+        let caller = call.caller.serial.clone();
+        let renews = call.caller.standing == Standing::Manager;
+        let shown = call.identity.as_ref().map(|identity| identity.serial.clone());
         async move {
-            let Some(serial) = serial else { return std::future::pending().await };
-            while !revoked(&serial) {
+            let counts = |serial: &String| !revoked(serial);
+            let lives = |serial: &String| renews || !ends.has_ended(serial, clock::unix_seconds());
+            if caller.is_none() && shown.is_none() {
+                return std::future::pending().await;
+            }
+            while caller.iter().chain(&shown).all(counts) && caller.iter().all(lives) {
                 sleep(REVOCATION).await;
             }
         }
@@ -266,16 +278,26 @@ fn passed(call: &Call, body: Body) -> Result<Request<Body>> {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, protocol.clone());
     }
+    name_client(call, headers);
+    name_user(call, headers);
+    Ok(request)
+}
+
+/// Tells another manager where a call comes from, and what it is called.
+pub fn name_client(call: &Call, headers: &mut HeaderMap) {
     let client = HeaderValue::try_from(call.peer.to_string());
     headers.insert(PASSED_ON, client.unwrap_or(HeaderValue::from_static("unix")));
     if let Ok(id) = HeaderValue::try_from(call.id.to_string()) {
         headers.insert(REQUEST_ID, id);
     }
+}
+
+/// Tells another manager whose call it is.
+pub fn name_user(call: &Call, headers: &mut HeaderMap) {
     if let Some(user) = call.caller.passed_on() {
         let user = HeaderValue::try_from(user);
         headers.insert(PASSED_USER, user.unwrap_or(HeaderValue::from_static("?")));
     }
-    Ok(request)
 }
 
 /// In the classic words. What was not sent may be repeated, and the answer says so.

@@ -4,12 +4,12 @@
 //! certificate from the manager, the files, the drop-in for the configuration, the service.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown};
+use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 
-use crate::client::Answer;
+use crate::client::{Answer, drop_in};
 use crate::clock;
-use crate::config::{Config, Listen};
+use crate::config::Config;
 use crate::discovery::lan::interfaces;
 use crate::docker::endpoint::Endpoint;
 use crate::enroll::ask;
@@ -23,10 +23,6 @@ use crate::tls::pki::own::{self, Machine};
 use crate::tls::pki::pin::{JoinToken, Joins, Pin};
 use crate::tls::pki::{Files, members, request};
 
-/// The drop-in beside the configuration file.
-const DROP_IN: &str = "config.d/50-joined.toml";
-/// Where agents serve their engine to managers.
-const FRONT: u16 = 2376;
 /// A clock that differs by more is worth a word, in seconds.
 const SKEW: i64 = 300;
 
@@ -72,8 +68,7 @@ pub async fn join(plan: &Plan) -> Result<Answer> {
     Files::write(&files.key(), &key)?;
     members::replace(&files, &membership.certificate, &membership.bundle)?;
     owner.take(&plan.config.state_dir, &files)?;
-    let drop_in = plan.file.with_file_name(DROP_IN);
-    write_drop_in(&drop_in, &text(plan, &membership), &owner)?;
+    let drop_in = drop_in::write(plan, &membership, owner.gid)?;
     let started = if plan.no_start { Started::No } else { start() };
     Ok(Answer {
         good: !matches!(started, Started::Failed(_)),
@@ -117,7 +112,7 @@ fn writable(directory: &Path) -> Result<()> {
     made.and_then(|()| probed()).and_then(|()| fs::remove_file(&probe)).map_err(|e| unwritable(directory, &e))
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> Error {
+pub(super) fn unwritable(path: &Path, error: &std::io::Error) -> Error {
     let kind = if error.kind() == std::io::ErrorKind::PermissionDenied {
         Kind::Permission
     } else {
@@ -145,7 +140,8 @@ fn check(membership: &Membership, key: &str, pin: &Pin) -> Result<()> {
 /// Whether what the manager says can stand in the configuration as it is.
 fn is_plain(membership: &Membership) -> Result<()> {
     let odd = |c: char| matches!(c, '"' | '\\') || c.is_control();
-    let texts = membership.hosts.iter().chain([&membership.discovery, &membership.name]);
+    let texts =
+        membership.hosts.iter().chain(&membership.managers).chain([&membership.discovery, &membership.name]);
     match texts.into_iter().find(|text| text.contains(odd)) {
         None => Ok(()),
         Some(text) => {
@@ -181,50 +177,6 @@ impl Owner {
         }
         Ok(())
     }
-}
-
-/// What the daemon must know to be a member.
-fn text(plan: &Plan, membership: &Membership) -> String {
-    let manager = &plan.manager;
-    let discovery = match membership.discovery.strip_prefix("token://") {
-        Some(token) if !token.contains('/') => format!("token://{manager}/{token}"),
-        _ => membership.discovery.clone(),
-    };
-    // Whoever registers with a manager sees the way there; a store is anywhere, so there it is the address that the
-    // manager saw.
-    let own = match discovery.starts_with("token://") {
-        true => "auto",
-        false => membership.hosts.first().map_or("THIS-MACHINE", String::as_str),
-    };
-    let own = if own.contains(':') { format!("[{own}]") } else { own.to_string() };
-    // Said in so many words: whoever advertises something and says no more has a Docker that listens itself.
-    let (front, port) = match &plan.config.agent.front {
-        Some(front @ Listen::Tcp { port, .. }) => (front.to_string(), *port),
-        _ => (format!(":{FRONT}"), FRONT),
-    };
-    let (role, agent) = match plan.token.joins {
-        Joins::Agent => ("agent", format!("[agent]\nfront = \"{front}\"\nadvertise = \"{own}:{port}\"\n\n")),
-        Joins::Manager => ("manager", String::new()),
-    };
-    format!(
-        "# Written by `swarmd join`, which replaces it when this machine joins again.\nrole = \"{role}\"\n\n\
-         [discovery]\nurl = \"{discovery}\"\n\n{agent}[pki]\nenabled = true\nmanagers = [\"{manager}\"]\n"
-    )
-}
-
-/// It holds the token of the list: for root and the service only.
-fn write_drop_in(path: &Path, text: &str, owner: &Owner) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let fresh = path.with_extension("new");
-    let written = fs::create_dir_all(folder).and_then(|()| {
-        let _ = fs::remove_file(&fresh);
-        fs::write(&fresh, "")?;
-        fs::set_permissions(&fresh, PermissionsExt::from_mode(0o640))?;
-        fs::write(&fresh, text)?;
-        chown(&fresh, None, Some(owner.gid))?;
-        fs::rename(&fresh, path)
-    });
-    written.map_err(|e| unwritable(path, &e))
 }
 
 /// What became of the service.
@@ -304,49 +256,6 @@ fn tell(plan: &Plan, files: &Files, drop_in: &Path, membership: &Membership, sta
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn plan(role: Joins) -> Plan {
-        let token = JoinToken { joins: role, pin: Pin::of_key(b"k"), id: "i".into(), secret: "s".into() };
-        Plan {
-            token,
-            manager: Endpoint::parse("boss:3376").unwrap(),
-            config: Config::default(),
-            file: "/etc/swarmd/config.toml".into(),
-            no_start: true,
-        }
-    }
-
-    #[test]
-    fn the_drop_in_is_a_configuration_that_runs() {
-        for (role, discovery, url) in [
-            (Joins::Agent, "token://T", "token://boss:3376/T"),
-            (Joins::Agent, "etcd://s:1/p", "etcd://s:1/p"),
-            (Joins::Manager, "etcd://s:1/p", "etcd://s:1/p"),
-        ] {
-            let hosts = vec!["fd00::7".to_string()];
-            let membership = Membership { discovery: discovery.into(), hosts, ..Membership::default() };
-            let home = tempfile::tempdir().unwrap();
-            let file = home.path().join("config.toml");
-            // As the package installs it.
-            fs::write(&file, include_str!("../../etc/config.toml")).unwrap();
-            let owner = Owner::of(home.path()).unwrap();
-            let drop_in = file.with_file_name(DROP_IN);
-            write_drop_in(&drop_in, &text(&plan(role), &membership), &owner).unwrap();
-            assert_eq!(fs::metadata(&drop_in).unwrap().permissions().mode() & 0o777, 0o640);
-            let mut sources = crate::config::load::Sources::new(crate::config::check::Purpose::Run, "swarmd");
-            sources.file = Some((file, true));
-            let loaded = sources.load().unwrap();
-            assert_eq!(loaded.config.discovery.url.as_deref(), Some(url));
-            assert_eq!(loaded.config.pki.managers, ["boss:3376"]);
-            assert!(loaded.config.has_pki());
-            assert_eq!(loaded.config.registers(), role == Joins::Agent);
-            let front = (role == Joins::Agent).then(|| Listen::Tcp { host: String::new(), port: FRONT });
-            assert_eq!(loaded.config.agent.front, front, "the agent serves Docker, which does not listen");
-            // Once more, on a machine that has joined.
-            let again = text(&Plan { config: loaded.config, ..plan(role) }, &membership);
-            assert_eq!(again.contains("front"), role == Joins::Agent);
-        }
-    }
 
     #[test]
     fn a_link_is_not_followed() {

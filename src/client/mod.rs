@@ -6,6 +6,7 @@
 
 pub mod compose;
 pub mod docker_run;
+mod drop_in;
 mod explain;
 mod flags;
 pub mod invite;

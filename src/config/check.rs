@@ -250,10 +250,13 @@ impl Rules<'_> {
             }
             Some(address) => self.address("manager.advertise", &address),
         }
-        let store = self.config.discovery.url.as_deref().map(scheme);
-        if !matches!(store, None | Some("consul" | "etcd" | "zk")) {
-            let text = "Leader election is only supported with consul, etcd and zookeeper discovery.";
-            self.refuse("manager.replication", Bad::new(text));
+        match self.config.discovery.url.as_deref().map(scheme) {
+            None => {}
+            Some("consul" | "etcd" | "zk") => self.engine_for_all(),
+            Some(_) => {
+                let text = "Leader election is only supported with consul, etcd and zookeeper discovery.";
+                self.refuse("manager.replication", Bad::new(text));
+            }
         }
         if self.config.discovery.options.contains_key("kv.path") {
             self.warn(
@@ -261,6 +264,17 @@ impl Rules<'_> {
                  prefix have one leader among them; give each its own prefix (scheme://HOST/PREFIX)"
                     .to_string(),
             );
+        }
+    }
+
+    /// What is registered by one manager is read by all.
+    fn engine_for_all(&mut self) {
+        let advertised = self.config.agent.advertise.as_deref().unwrap_or_default();
+        if self.config.role.joins() && advertised.starts_with("unix://") {
+            let text =
+                "{name} is a socket of this machine: other managers would take their own Docker for it";
+            let advice = "set agent.front = \":2376\" and agent.advertise = \"HOST:2376\"";
+            self.refuse("agent.advertise", Bad::new(text).advise(advice));
         }
     }
 }

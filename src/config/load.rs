@@ -297,6 +297,10 @@ mod tests {
         let good = "role = \"manager\"\n[manager]\nreplication = true\nadvertise = \"h:1\"\n\
                     [discovery]\nurl = \"etcd://h:2\"\n";
         assert_eq!(problems(good), [""; 0]);
+        let node = good.replace("\"manager\"", "\"both\"") + "[agent]\nadvertise = \"unix:///d.sock\"\n";
+        let found = problems(&node);
+        assert!(found[0].contains("other managers would take their own Docker for it"), "{found:?}");
+        assert_eq!(problems(&node.replace("unix:///d.sock", "h:2376")), [""; 0]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,6 +18,11 @@ use crate::tls::pki::pin::JoinToken;
 
 /// A manager thinks no longer, and passes a call on within it.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// The manager with the CA thinks no longer for another one, whose client waits meanwhile.
+const ERRAND_DEADLINE: Duration = Duration::from_secs(8);
+
+/// The mark of a call to the manager that has the CA: whoever has none does not pass it on to yet another.
+pub const FOR_AUTHORITY: HeaderName = HeaderName::from_static("x-swarmd-authority");
 
 /// Joins with a token, whose CA the manager must show.
 ///
@@ -28,7 +33,8 @@ pub async fn join(manager: &Endpoint, token: &JoinToken, wanted: &Request) -> Re
     let secret = format!("{SCHEME}{}-{}-{}", token.joins.word(), token.id, token.secret);
     let mut secret = HeaderValue::try_from(secret).map_err(|e| Error::us(Kind::Internal, e.to_string()))?;
     secret.set_sensitive(true);
-    call(&client, Method::POST, "/swarmd/v1/join", Some(wanted), Some(secret)).await
+    let headers = HeaderMap::from_iter([(AUTHORIZATION, secret)]);
+    call(&client, Method::POST, "/swarmd/v1/join", Some(wanted), headers, DEADLINE).await
 }
 
 /// Renews our certificate, which `tls` shows.
@@ -37,7 +43,7 @@ pub async fn join(manager: &Endpoint, token: &JoinToken, wanted: &Request) -> Re
 /// No connection, or the manager's refusal.
 pub async fn renew(manager: &Endpoint, tls: &ClientTls, wanted: &Request) -> Result<Membership> {
     let client = Client::new(manager.clone(), Some(tls.clone()));
-    call(&client, Method::POST, "/swarmd/v1/renew", Some(wanted), None).await
+    call(&client, Method::POST, "/swarmd/v1/renew", Some(wanted), HeaderMap::new(), DEADLINE).await
 }
 
 /// Asks whom to trust.
@@ -46,16 +52,27 @@ pub async fn renew(manager: &Endpoint, tls: &ClientTls, wanted: &Request) -> Res
 /// No connection, or the manager's refusal.
 pub async fn trust(manager: &Endpoint, tls: &ClientTls) -> Result<Trust> {
     let client = Client::new(manager.clone(), Some(tls.clone()));
-    call(&client, Method::GET, "/swarmd/v1/trust", None::<&()>, None).await
+    call(&client, Method::GET, "/swarmd/v1/trust", None::<&()>, HeaderMap::new(), DEADLINE).await
 }
 
-/// Has the manager with the CA do something, as another manager.
+/// Has the manager with the CA do something, as another manager; `headers` say for whom.
 ///
 /// # Errors
 /// No connection, or what the CA says: that with its own status, for the client.
-pub async fn errand(manager: &Endpoint, tls: &ClientTls, errand: &Errand) -> Result<Value> {
+pub async fn errand(
+    manager: &Endpoint,
+    tls: &ClientTls,
+    errand: &Errand,
+    mut headers: HeaderMap,
+) -> Result<Value> {
     let client = Client::new(manager.clone(), Some(tls.clone()));
-    call(&client, Method::POST, "/swarmd/v1/authority", Some(errand), None).await
+    headers.insert(FOR_AUTHORITY, HeaderValue::from_static("1"));
+    // A question that every member asks all the time: as one it is on no record.
+    let (method, path, body) = match errand {
+        Errand::Trust => (Method::GET, "/swarmd/v1/trust", None),
+        _ => (Method::POST, "/swarmd/v1/authority", Some(errand)),
+    };
+    call(&client, method, path, body, headers, ERRAND_DEADLINE).await
 }
 
 async fn call<T: DeserializeOwned>(
@@ -63,16 +80,15 @@ async fn call<T: DeserializeOwned>(
     method: Method,
     path: &str,
     body: Option<&impl Serialize>,
-    secret: Option<HeaderValue>,
+    headers: HeaderMap,
+    deadline: Duration,
 ) -> Result<T> {
     let text = body.map(serde_json::to_string).transpose();
     let text = text.map_err(|e| Error::us(Kind::Internal, e.to_string()))?;
     let mut call = request(method, path, text.map_or_else(empty, full))?;
+    *call.headers_mut() = headers;
     call.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(secret) = secret {
-        call.headers_mut().insert(AUTHORIZATION, secret);
-    }
-    let (status, answer) = client.exchange(call, DEADLINE).await.map_err(|e| of_manager(e, client))?;
+    let (status, answer) = client.exchange(call, deadline).await.map_err(|e| of_manager(e, client))?;
     if !status.is_success() {
         return Err(refused(status, answered(status, &answer), client));
     }

@@ -144,6 +144,7 @@ fn membership(issued: Issued, now: i64) -> Membership {
         expires: issued.expires,
         now,
         discovery: String::new(),
+        managers: Vec::new(),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::tls::pki::pin::Pin;
 use crate::tls::pki::{Files, request, revoked};
 use crate::tls::{ClientTls, Peers, pem};
 
-/// How often this machine's own addresses are looked at.
+/// How often this machine's own addresses are looked at. A manager also asks so often what was revoked.
 const LOOK: Duration = Duration::from_secs(5);
 /// The longest pause after a failure.
 const PAUSE: Duration = Duration::from_secs(300);
@@ -44,6 +44,8 @@ struct Course {
     tls: Option<ClientTls>,
     /// When to renew, and of which certificate.
     due: Option<(String, i64)>,
+    /// How long that lives. Whoever has the CA decides it, so it is not in this machine's configuration.
+    life: Duration,
     /// The address with which it was renewed last: behind NAT it is never in the certificate.
     tried: Option<IpAddr>,
     /// When the managers are asked next.
@@ -65,10 +67,8 @@ impl Renewal {
             Ok(course) => course,
             Err(error) => return tracing::error!("certificates are not renewed: {error}"),
         };
-        // Short lives, as in tests, are looked at more often.
-        let look = LOOK.min(self.config.pki.lifetime / 20).max(Duration::from_millis(500));
         loop {
-            sleep(look).await;
+            sleep(pace(LOOK, course.life)).await;
             let done = match &self.authority {
                 Some(authority) => course.issue(authority, &self.config, (self.machine)()).await,
                 None => course.ask(&self.config, (self.machine)()).await,
@@ -83,19 +83,22 @@ impl Renewal {
 
 impl Course {
     fn new(config: &Config) -> Result<Course> {
+        let files = Files::below(&config.pki_dir());
         Ok(Course {
-            files: Files::below(&config.pki_dir()),
             managers: managers(config),
             tls: ClientTls::towards(config, Peers::Managers)?,
             due: None,
+            life: Own::read(&files)?.map_or(config.pki.lifetime, |own| own.life()),
             tried: None,
             next: Instant::now(),
             failures: 0,
+            files,
         })
     }
 
     /// Whether the certificate has lived for long enough: a random part of its life, drawn once for each.
     fn is_due(&mut self, own: &Own, now: i64) -> bool {
+        self.life = own.life();
         if self.due.as_ref().is_none_or(|(serial, _)| *serial != own.identity.serial) {
             let at = own.renewal(0.5 + 0.3 * fastrand::f64());
             self.due = Some((own.identity.serial.clone(), at));
@@ -136,7 +139,7 @@ impl Course {
             return Ok(());
         }
         let (trust, manager) = self.first_answer().await?;
-        self.next = Instant::now() + pause_between_looks(config);
+        self.next = Instant::now() + pace(longest_pause(config), self.life);
         holds(&trust.bundle, own.ca.as_ref())?;
         if members::trust(&self.files, &trust.bundle)? {
             tracing::info!("the cluster's trusted CAs have changed");
@@ -192,7 +195,7 @@ impl Course {
     fn failed(&mut self, error: &Error) {
         self.failures = self.failures.saturating_add(1);
         let pause = (LOOK * 2_u32.saturating_pow(self.failures.min(10))).min(PAUSE);
-        self.next = Instant::now() + pause;
+        self.next = Instant::now() + pace(pause, self.life);
         // One manager that starts anew is nothing to wake anybody for.
         match self.failures {
             1 => tracing::debug!("the certificate was not looked after: {error}"),
@@ -237,9 +240,19 @@ fn managers(config: &Config) -> Vec<Endpoint> {
     managers
 }
 
-/// As often as registrations are renewed, and at least 20 times in the life of a certificate.
-fn pause_between_looks(config: &Config) -> Duration {
-    config.discovery.heartbeat.min(config.pki.lifetime / 20).max(Duration::from_millis(500))
+/// A pause of at most that, with room for 20 of them in the life of a certificate: also one that lives for seconds, as in
+/// tests, is renewed in time when an attempt or two have failed.
+fn pace(longest: Duration, life: Duration) -> Duration {
+    longest.min(life / 20).max(Duration::from_millis(500))
+}
+
+/// How often the managers are asked: as often as registrations are renewed; by a manager, who holds what comes in against
+/// the list of what was revoked, more often.
+fn longest_pause(config: &Config) -> Duration {
+    match config.role.manages() {
+        true => config.discovery.heartbeat.min(LOOK),
+        false => config.discovery.heartbeat,
+    }
 }
 
 /// The address from which a packet to `host` would leave. None is sent.
@@ -274,6 +287,29 @@ mod tests {
         for (bundle, ca) in [(other.as_str(), Some(&ours)), ("", Some(&ours)), ("", None), ("x", None)] {
             assert_eq!(holds(bundle, ca).unwrap_err().kind, Kind::Protocol);
         }
+    }
+
+    #[test]
+    fn who_has_little_time_does_not_wait_for_long() {
+        let seconds = Duration::from_secs;
+        for (longest, life, pause) in [
+            (PAUSE, seconds(90 * 24 * 3600), PAUSE),
+            (seconds(60), seconds(3600), seconds(60)),
+            (PAUSE, seconds(20), seconds(1)),
+            (LOOK, seconds(0), Duration::from_millis(500)),
+        ] {
+            assert_eq!(pace(longest, life), pause, "{longest:?} {life:?}");
+        }
+    }
+
+    #[test]
+    fn managers_hear_soon_of_what_was_revoked() {
+        let mut config = Config { role: crate::config::Role::Agent, ..Config::default() };
+        assert_eq!(longest_pause(&config), Duration::from_secs(60));
+        config.role = crate::config::Role::Manager;
+        assert_eq!(longest_pause(&config), LOOK);
+        config.discovery.heartbeat = Duration::from_secs(1);
+        assert_eq!(longest_pause(&config), Duration::from_secs(1));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Membership {
     pub now: i64,
     /// Where engines are listed, as this manager knows it: `token://TOKEN` is its own list.
     pub discovery: String,
+    /// Where the CA is, as this manager knows it, `host:port`; none if it is here.
+    pub managers: Vec<String>,
 }
 
 /// `GET /swarmd/v1/trust`. All of it must be there: an answer that says nothing is not one by which nobody is trusted,

@@ -2,47 +2,15 @@
 
 import os
 import shlex
-import socket
 import stat
 import subprocess
-import threading
 
 from rig import cli, fleet, session, swarmd
 from rig.case import EngineCase, needs_cluster
 from rig.cluster import ADDRESS, eventually, write_config
+from rig.relay import unix_relay
 
 SLEEP = ("busybox", "sleep", "1000")
-
-
-def relay(path, target):
-    """A unix socket for an engine: with certificates of its own the cluster speaks TLS to addresses, never to those."""
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    listener.listen(64)
-
-    def carry(near, far):
-        try:
-            while data := near.recv(65536):
-                far.sendall(data)
-        except OSError:
-            pass
-        try:
-            far.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def accept():
-        while True:
-            try:
-                near, _ = listener.accept()
-                far = socket.create_connection(target)
-            except OSError:
-                return
-            for pair in ((near, far), (far, near)):
-                threading.Thread(target=carry, args=pair, daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    return listener
 
 
 @needs_cluster
@@ -53,7 +21,7 @@ class Access(EngineCase):
         cls.home = session.state_dir() / "access"
         cls.home.mkdir()
         cls.socket, engine = cls.home / "api.sock", cls.home / "engine.sock"
-        listener = relay(str(engine), (fleet.engine("pocket").address.split(":")[0], 2375))
+        listener = unix_relay(str(engine), (fleet.engine("pocket").address.split(":")[0], 2375))
         cls.addClassCleanup(listener.close)
         config = write_config("access", f"""
             role = "manager"

@@ -4,6 +4,7 @@
 //! `talk` and `progress` are what goes over the wire, both ways; the command line reads the same types.
 
 mod again;
+mod authority;
 mod explain;
 pub mod log;
 pub mod moving;
@@ -62,7 +63,8 @@ impl Page {
     /// Whether it is about certificates: any manager answers that, and asks the one with the CA if it must.
     pub fn is_pki(self) -> bool {
         use Page::{
-            Authority, Finish, Join, NewToken, Pki, Renew, Revoke, RevokeToken, Rotate, Tokens, Trust,
+            Authority, Finish, Join, NewToken, NewUser, Pki, Renew, Revoke, RevokeToken, Rotate, Tokens,
+            Trust,
         };
         matches!(
             self,
@@ -76,6 +78,7 @@ impl Page {
                 | Rotate
                 | Finish
                 | Revoke
+                | NewUser
         )
     }
 }

@@ -1,7 +1,7 @@
 //! Joining, renewing, and what an admin does with the CA: the pages in front of `enroll`.
 //!
-//! The class of a route says who gets here. A manager without the CA passes the errand on to the one that has it, for
-//! whom it let in.
+//! The class of a route says who gets here. A manager without the CA passes the errand on (`authority`) to the one that
+//! has it, for whom it let in.
 
 use std::net::IpAddr;
 
@@ -15,15 +15,13 @@ use crate::api::call::{Call, Peer};
 use crate::api::swarmd::{Page, read};
 use crate::api::{Api, error};
 use crate::clock;
-use crate::docker::endpoint::Endpoint;
 use crate::docker::http::Body;
 use crate::docker::json::flaw;
+use crate::enroll::Errand;
 use crate::enroll::talk::{Minted, NewUser, Request, SCHEME};
-use crate::enroll::{Errand, ask};
 use crate::error::{Error, Kind, Result};
 use crate::tls::identity::{Identity, Who};
 use crate::tls::pki::own;
-use crate::tls::{ClientTls, Peers};
 
 impl Api {
     /// Answers a page about certificates; `name` is what its path names.
@@ -52,9 +50,12 @@ impl Api {
             Page::Revoke => (Errand::Revoke(read(body)?), false),
             _ => (Errand::Standing, false),
         };
-        let mut value = self.run(errand).await?;
+        let mut value = self.run(call, errand).await?;
         if adds {
             value["discovery"] = self.config().discovery.url.clone().unwrap_or_default().into();
+            // The way there is still one when this manager is gone.
+            let elsewhere = self.authority.is_none().then(|| self.config().pki.managers.clone());
+            value["managers"] = elsewhere.unwrap_or_default().into();
         }
         if page == Page::NewUser {
             value["manager"] = self.reached_at().into();
@@ -68,26 +69,13 @@ impl Api {
     }
 
     /// Carries an errand out: here, or where the CA is.
-    pub async fn run(&self, errand: Errand) -> Result<Value> {
-        let Some(authority) = self.authority.clone() else { return self.pass_to_authority(&errand).await };
+    async fn run(&self, call: &Call, errand: Errand) -> Result<Value> {
+        let Some(authority) = self.authority.clone() else {
+            return self.pass_to_authority(call, &errand).await;
+        };
         let now = own::now(authority.files())?;
         let done = tokio::task::spawn_blocking(move || errand.carry_out(&authority, now)).await;
         done.unwrap_or_else(|e| Err(Error::us(Kind::Internal, e.to_string())))
-    }
-
-    async fn pass_to_authority(&self, errand: &Errand) -> Result<Value> {
-        let mut failed = Error::us(Kind::Unavailable, "this manager does not know the one that has the CA")
-            .advise("set [pki] managers = [\"HOST:3376\"] to where that is");
-        let Some(tls) = ClientTls::towards(&self.config(), Peers::Managers)? else { return Err(failed) };
-        for manager in &self.config().pki.managers {
-            match ask::errand(&Endpoint::parse(manager)?, &tls, errand).await {
-                Ok(value) => return Ok(value),
-                // It was asked, and that is its answer.
-                Err(e) if matches!(e.kind, Kind::Status(_)) => return Err(e),
-                Err(e) => failed = Error::us(Kind::Unavailable, format!("the manager with the CA: {e}")),
-            }
-        }
-        Err(failed)
     }
 
     /// Somebody who shows a join token.
@@ -118,8 +106,8 @@ impl Api {
 
     /// What another manager passes on.
     fn passed_by_manager(&self, call: &Call, body: &Bytes) -> Result<Errand> {
-        // It would come back to us.
-        if call.caller.standing != Standing::Manager || self.authority.is_none() {
+        // Whoever it is for, as the caller is: a manager has brought it.
+        if call.identity.as_ref().is_none_or(|shown| shown.kind != Who::Manager) {
             return Err(members_only());
         }
         serde_json::from_slice(body)

@@ -5,6 +5,7 @@
 //! a whole, and no connection ever sees half a pair. A new key comes with joining anew.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
@@ -66,6 +67,11 @@ impl Own {
             hosts: names.unwrap_or_default(),
             ca: signer.and_then(Pin::of),
         })
+    }
+
+    /// How long it lives.
+    pub fn life(&self) -> Duration {
+        Duration::from_secs(u64::try_from(self.expires - self.issued).unwrap_or(0))
     }
 
     /// When to renew it: after `part` of its life, which is a number from 0 to 1.
