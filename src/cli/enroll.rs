@@ -108,14 +108,31 @@ fn uses(parsed: &Parsed, role: &str) -> Result<u32, String> {
     text.parse().map_err(|_| format!("invalid --uses {text:?}: a number from 0"))
 }
 
+/// Where a join token may stand that no list of processes is to show.
+const TOKEN_VARIABLE: &str = "SWARMD_JOIN_TOKEN";
+
+/// Whether a `join` is one with a join token. One in the environment does not turn a classic line into another: those
+/// name a discovery, which has a scheme.
+pub(super) fn has_token(parsed: &Parsed, env: &dyn Fn(&str) -> Option<String>) -> bool {
+    let of_manager = || matches!(parsed.positionals.as_slice(), [manager] if !manager.contains("://"));
+    parsed.has("token") || (of_manager() && env(TOKEN_VARIABLE).is_some_and(|token| !token.is_empty()))
+}
+
 /// `join --token ... HOST:PORT`
-pub(super) fn join(program: &str, parsed: &Parsed) -> Result<Command, Outcome> {
+pub(super) fn join(
+    program: &str,
+    parsed: &Parsed,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Command, Outcome> {
     let misused = |text: String| {
         let usage = format!("usage: {program} join --token SWMD-1-... HOST:PORT");
         Outcome::failure(format!("{text}\n{usage}"), 64)
     };
-    let token =
-        JoinToken::parse(parsed.last("token").unwrap_or_default()).map_err(|e| misused(e.to_string()))?;
+    let said = parsed.last("token").map(str::to_string).or_else(|| env(TOKEN_VARIABLE)).unwrap_or_default();
+    let token = match said.as_str() {
+        "-" => None,
+        text => Some(JoinToken::parse(text).map_err(|e| misused(e.to_string()))?),
+    };
     let [manager] = parsed.positionals.as_slice() else {
         return Err(misused("name the manager, as the line of `swarmd join-token` does".into()));
     };
@@ -198,5 +215,29 @@ mod tests {
         assert_eq!(refused(&format!("join --token {token}")).code, 64);
         let bad = refused("join --token SWMD-1-agent-x boss:3376");
         assert!(bad.stderr.contains("this is no join token"), "{}", bad.stderr);
+    }
+
+    #[test]
+    fn a_token_need_not_be_said() {
+        let secret = format!("SWMD-1-agent-{}-ab-cdefgh", "a".repeat(52));
+        let parse = |line: &str, variable: &str| {
+            let words: Vec<String> = line.split(' ').map(String::from).collect();
+            crate::cli::parse("swarmd", &words, &|name| {
+                (name == TOKEN_VARIABLE).then(|| variable.to_string())
+            })
+        };
+        for (line, variable, token) in [
+            ("join --token - boss:3376", "", None),
+            ("join --token=- boss:3376", secret.as_str(), None),
+            ("join boss:3376", &secret, Some(&secret)),
+            ("join boss:3376", "-", None),
+        ] {
+            let Ok(Command::Enroll(plan)) = parse(line, variable) else { panic!("{line}") };
+            assert_eq!(plan.token.map(|token| token.reveal()).as_ref(), token, "{line}");
+        }
+        let classic = "join --addr a:1 token://T";
+        assert!(matches!(parse(classic, &secret), Ok(Command::Join(_))), "named by a scheme, as ever");
+        let bad = parse("join boss:3376", &secret[..66]).unwrap_err();
+        assert!(bad.code == 64 && !bad.stderr.contains("cdefgh"), "{}", bad.stderr);
     }
 }

@@ -88,9 +88,9 @@ pub(super) const JOIN: &[Flag] = &[
         &["token"],
         One,
         "",
+        "SWARMD_JOIN_TOKEN",
         "",
-        "",
-        "join with a token of `swarmd join-token` (SWMD-1-...): get a certificate, set up and start the service",
+        "join with a token of `swarmd join-token` (SWMD-1-...), - reads it from the standard input: get a certificate, set up and start the service",
     ),
     flag(&["no-start"], Switch, "", "", "", "with --token: leave the service as it is"),
     flag(

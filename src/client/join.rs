@@ -8,8 +8,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown};
 use std::path::{Path, PathBuf};
 
 use crate::client::Answer;
+pub use crate::client::join_plan::Plan;
 use crate::clock;
-use crate::config::{Config, Listen};
+use crate::config::Listen;
 use crate::discovery::lan::interfaces;
 use crate::docker::endpoint::Endpoint;
 use crate::enroll::ask;
@@ -20,7 +21,7 @@ use crate::systemd::host::Host;
 use crate::tls::pem;
 use crate::tls::pki::authority::Authority;
 use crate::tls::pki::own::{self, Machine};
-use crate::tls::pki::pin::{JoinToken, Joins, Pin};
+use crate::tls::pki::pin::{Joins, Pin};
 use crate::tls::pki::{Files, members, request};
 
 /// The drop-in beside the configuration file.
@@ -29,21 +30,6 @@ const DROP_IN: &str = "config.d/50-joined.toml";
 const FRONT: u16 = 2376;
 /// A clock that differs by more is worth a word, in seconds.
 const SKEW: i64 = 300;
-
-/// What to do.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// The token.
-    pub token: JoinToken,
-    /// The manager.
-    pub manager: Endpoint,
-    /// The configuration of this machine, as far as there is one.
-    pub config: Config,
-    /// Its file.
-    pub file: PathBuf,
-    /// Whether to leave the service alone.
-    pub no_start: bool,
-}
 
 /// Does it. The answer says what was done.
 ///
@@ -304,6 +290,8 @@ fn tell(plan: &Plan, files: &Files, drop_in: &Path, membership: &Membership, sta
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::tls::pki::pin::JoinToken;
 
     fn plan(role: Joins) -> Plan {
         let token = JoinToken { joins: role, pin: Pin::of_key(b"k"), id: "i".into(), secret: "s".into() };
