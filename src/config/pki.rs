@@ -35,12 +35,15 @@ pub struct Pki {
     pub managers: Vec<String>,
     /// How long certificates of agents and managers live. Default 90 days.
     pub lifetime: Duration,
+    /// Whether engines are registered, and taken off, also by who has the token of the list and no certificate.
+    /// Default false.
+    pub token_agents: bool,
 }
 
 impl Default for Pki {
     fn default() -> Pki {
         let lifetime = Duration::from_secs(90 * 24 * 3600);
-        Pki { enabled: false, names: Vec::new(), managers: Vec::new(), lifetime }
+        Pki { enabled: false, names: Vec::new(), managers: Vec::new(), lifetime, token_agents: false }
     }
 }
 
