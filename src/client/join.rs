@@ -47,7 +47,8 @@ pub async fn join(plan: &Plan) -> Result<Answer> {
         Joins::Manager => own::names(&plan.config, &machine),
         Joins::Agent => Vec::new(),
     };
-    let wanted = Request { csr: request::for_key(&key)?, hostname: machine.hostname, names };
+    let former = if own_ca { String::new() } else { former(&files) };
+    let wanted = Request { csr: request::for_key(&key)?, hostname: machine.hostname, names, former };
     let membership = ask::join(&plan.manager, &plan.token, &wanted).await?;
     check(&membership, &key, &plan.token.pin)?;
     is_plain(&membership)?;
@@ -65,6 +66,12 @@ pub async fn join(plan: &Plan) -> Result<Answer> {
         good: !matches!(started, Started::Failed(_)),
         text: tell(plan, &files, &drop_in, &membership, &started),
     })
+}
+
+/// That this machine is the member that it was, if it was one: else its address would be another's.
+fn former(files: &Files) -> String {
+    let key = Files::read(&files.key()).ok().flatten();
+    key.and_then(|key| request::for_key(&key).ok()).unwrap_or_default()
 }
 
 /// Whether there is a CA of this machine's own that nobody else uses, as a first start leaves it.

@@ -132,7 +132,13 @@ fn is_plain(hostname: &str) -> Result<()> {
 }
 
 fn applicant(request: &Request, peer: Option<IpAddr>) -> Applicant<'_> {
-    Applicant { request: &request.csr, peer, hostname: &request.hostname, names: &request.names }
+    Applicant {
+        request: &request.csr,
+        peer,
+        hostname: &request.hostname,
+        names: &request.names,
+        former: Some(request.former.as_str()).filter(|former| !former.is_empty()),
+    }
 }
 
 fn membership(issued: Issued, now: i64) -> Membership {

@@ -20,6 +20,9 @@ pub struct Request {
     pub hostname: String,
     /// By what others reach it; counts for managers only.
     pub names: Vec<String>,
+    /// Of a machine that joins again: a request by the key that it had before.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub former: String,
 }
 
 /// The answer to both.

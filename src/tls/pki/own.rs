@@ -108,6 +108,7 @@ pub fn keep_own(
         peer: None,
         hostname: &machine.hostname,
         names: &names,
+        former: None,
     };
     let before = own.as_ref().map(|own| own.identity.name.as_str());
     let issued = authority.issue_own(&applicant, before, now)?;
