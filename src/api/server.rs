@@ -139,7 +139,7 @@ async fn shake_hands(
     api: &Api,
 ) -> Option<TlsStream<Ahead>> {
     let handshake = async {
-        let _turn = api.limits.handshakes.acquire().await;
+        let _turn = api.limits.handshakes.turn(peer.ip()).await;
         tls.accept(stream).await
     };
     match tokio::time::timeout(api.limits.set().handshake_timeout, handshake).await {

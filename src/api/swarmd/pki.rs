@@ -18,6 +18,7 @@ use crate::clock;
 use crate::docker::endpoint::Endpoint;
 use crate::docker::http::Body;
 use crate::docker::json::flaw;
+use crate::enroll::limit::Limiter;
 use crate::enroll::talk::{Minted, NewUser, Request, SCHEME};
 use crate::enroll::{Errand, ask};
 use crate::error::{Error, Kind, Result};
@@ -92,7 +93,7 @@ impl Api {
 
     /// Somebody who shows a join token.
     fn joining(&self, call: &Call, request: Request) -> Result<Errand> {
-        self.not_too_often(call)?;
+        self.not_too_often(call, Limiter::admit)?;
         let shown = call.header(AUTHORIZATION.as_str()).and_then(|text| text.strip_prefix(SCHEME));
         let parts: Vec<&str> = shown.unwrap_or_default().splitn(3, '-').collect();
         let [joins, id, secret] = parts.as_slice() else {
@@ -106,7 +107,7 @@ impl Api {
 
     /// A member, by the certificate that it shows.
     fn renewing(&self, call: &Call, request: Request) -> Result<Errand> {
-        self.not_too_often(call)?;
+        self.not_too_often(call, Limiter::admit_member)?;
         let kind = match call.caller.standing {
             Standing::Agent => Who::Agent,
             Standing::Manager => Who::Manager,
@@ -126,10 +127,10 @@ impl Api {
             .map_err(|e| Error::client(Kind::Invalid, format!("no errand: {}", flaw(&e))))
     }
 
-    fn not_too_often(&self, call: &Call) -> Result<()> {
+    fn not_too_often(&self, call: &Call, admit: impl Fn(&mut Limiter, IpAddr, u64) -> bool) -> Result<()> {
         let Some(from) = address(call) else { return Ok(()) };
         let mut seen = self.joining.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match seen.admit(from, clock::since_boot().as_secs()) {
+        match admit(&mut seen, from, clock::since_boot().as_secs()) {
             true => Ok(()),
             false => {
                 let status = Kind::Status(StatusCode::TOO_MANY_REQUESTS.as_u16());
