@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::commands::{CommandKind, Spec};
-use super::flags::{ASK, FINISH, HELP, TLS};
+use super::flags::{ASK, FINISH, HELP, SERIAL, TLS};
 use super::grammar::Parsed;
 use super::operate::Ask;
 use super::{Command, Outcome, classic};
@@ -41,7 +41,7 @@ pub static PKI: &[Spec] = &[
         name: "pki revoke",
         short: "",
         summary: "Let the certificates of a machine or user count no more",
-        flags: &[ASK, TLS, &[HELP]],
+        flags: &[SERIAL, ASK, TLS, &[HELP]],
         kind: CommandKind::Ask(Ask::PkiRevoke),
     },
 ];
@@ -50,8 +50,14 @@ pub static PKI: &[Spec] = &[
 pub(super) fn pki(ask: Ask, parsed: &Parsed) -> Result<Question, String> {
     let words: Vec<&str> = parsed.positionals.iter().map(String::as_str).collect();
     let question = match (ask, words.as_slice()) {
+        (Ask::PkiRevoke, []) if parsed.has("serial") => {
+            Pki::Revoke(Revoke { serial: serial(parsed)?, ..Revoke::default() })
+        }
+        (Ask::PkiRevoke, _) if parsed.has("serial") => {
+            return Err("--serial stands for itself, without a name".into());
+        }
         (Ask::PkiRevoke, [kind @ ("agent" | "manager" | "user"), name]) => {
-            Pki::Revoke(Revoke { kind: (*kind).to_string(), name: (*name).to_string() })
+            Pki::Revoke(Revoke { kind: (*kind).to_string(), name: (*name).to_string(), ..Revoke::default() })
         }
         (Ask::PkiRevoke, _) => return Err("whose certificates: agent, manager or user, and the name".into()),
         (Ask::PkiRotate, []) if parsed.switch("finish") == Some(true) => Pki::Finish,
@@ -60,6 +66,15 @@ pub(super) fn pki(ask: Ask, parsed: &Parsed) -> Result<Question, String> {
         (_, words) => return Err(format!("it takes no arguments, got {}", words.join(" "))),
     };
     Ok(Question::Pki(question))
+}
+
+/// As lists and logs show it; openssl writes colons and capitals.
+fn serial(parsed: &Parsed) -> Result<String, String> {
+    let text = parsed.last("serial").unwrap_or_default().replace(':', "").to_ascii_lowercase();
+    match !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        true => Ok(text),
+        false => Err("--serial takes hexadecimal digits, as `swarmd pki status` shows them".into()),
+    }
 }
 
 /// `join-token ...`. A configuration of this machine (nobody `named` another manager) without certificates of its own
@@ -198,6 +213,12 @@ mod tests {
         let Ok(Question::Pki(Pki::Revoke(who))) = question("pki revoke agent ab -H h:1") else { panic!() };
         assert_eq!((who.kind.as_str(), who.name.as_str()), ("agent", "ab"));
         assert!(question("pki revoke ab -H h:1").unwrap_err().contains("whose certificates"));
+        let Ok(Question::Pki(Pki::Revoke(one))) = question("pki revoke --serial 4A:0b -H h:1") else {
+            panic!()
+        };
+        assert_eq!((one.serial.as_str(), one.name.as_str()), ("4a0b", ""));
+        assert!(question("pki revoke --serial 4a agent ab -H h:1").unwrap_err().contains("without a name"));
+        assert!(question("pki revoke --serial xyz -H h:1").unwrap_err().contains("hexadecimal"));
     }
 
     #[test]

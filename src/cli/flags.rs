@@ -298,6 +298,9 @@ pub(super) const NEW_USER: &[Flag] = &[
 pub(super) const FINISH: &[Flag] =
     &[flag(&["finish"], Switch, "", "", "", "end a rotation now: who has no new certificate is locked out")];
 
+pub(super) const SERIAL: &[Flag] =
+    &[flag(&["serial"], One, "", "", "", "one certificate only, by its serial number, instead of a name")];
+
 pub(super) const REASON: &[Flag] =
     &[flag(&["reason"], One, "", "", "", "why, for whoever wonders why nothing is placed there")];
 

@@ -25,10 +25,11 @@ pub(super) async fn ask(manager: &Manager, wanted: &Pki, json: bool) -> Result<A
         Pki::Finish => manager.post("pki/finish", &Finish { force: true }).await?,
         Pki::Revoke(revoke) => {
             let done: Revoked = manager.post("pki/revoke", revoke).await?;
-            let text = format!(
-                "{} certificates of {} {} count no more\n",
-                done.certificates, revoke.kind, revoke.name
-            );
+            let whose = match revoke.serial.as_str() {
+                "" => format!("of {} {}", revoke.kind, revoke.name),
+                serial => format!("with the serial number {serial}"),
+            };
+            let text = format!("{} certificates {whose} count no more\n", done.certificates);
             return if json { pretty(&done) } else { Ok(Answer { text, good: done.certificates > 0 }) };
         }
     };
@@ -48,10 +49,11 @@ fn tell(standing: &Standing) -> String {
             standing.members.len()
         ),
     };
-    let head = ["KIND", "NAME", "HOST", "GOOD UNTIL", "CA", "FOR"];
+    let head = ["KIND", "NAME", "HOST", "GOOD UNTIL", "CA", "SERIAL", "FOR"];
     let mut rows = Vec::new();
     for member in &standing.members {
-        let MemberLine { kind, name, role, hostname, hosts, expires, current, .. } = member;
+        let MemberLine { kind, name, role, hostname, hosts, expires, current, serial, older } = member;
+        let older = if older.is_empty() { String::new() } else { format!(" +{}", older.len()) };
         let ca = if *current { "new" } else { "old" };
         let ca = if standing.rotating { ca } else { "" };
         let host = if role.is_empty() { hostname } else { role };
@@ -61,6 +63,7 @@ fn tell(standing: &Standing) -> String {
             host.clone(),
             clock::rfc3339(*expires),
             ca.into(),
+            format!("{serial}{older}"),
             hosts.join(" "),
         ]);
     }

@@ -157,7 +157,7 @@ impl Authority {
     /// The next certificate of a member; `owner` is who its present one says it is.
     ///
     /// # Errors
-    /// `Kind::Permission` for who is no member, or was revoked, or asks for a key of somebody else.
+    /// `Kind::Permission` for who is no member, is not on the book, or asks too often, or for a key of somebody else.
     pub fn renew(&self, owner: &Identity, who: &Applicant<'_>, now: i64) -> Result<Issued> {
         let refused =
             |why: &str| Error::client(Kind::Permission, format!("{owner} gets no certificate: {why}"));
@@ -167,10 +167,10 @@ impl Authority {
         }
         let wanted = request::read(who.request)?;
         let mut state = self.state();
-        if state.book.revoked.contains_key(&owner.serial) {
-            return Err(refused("it was revoked"));
-        }
         let unit = owner.kind.unit().unwrap_or_default();
+        if let Some(why) = state.book.bars((unit, &owner.name), &owner.serial, self.0.life, now) {
+            return Err(refused(why));
+        }
         let of_another = |found: (&str, &str)| found != (unit, owner.name.as_str());
         if state.book.owner_of(Pin::of_key(&wanted.spki).text()).is_some_and(of_another) {
             return Err(refused("the key is somebody else's"));
@@ -236,6 +236,15 @@ impl Authority {
         let count = book.revoke(kind, name);
         self.keep_book(&mut state, book)?;
         Ok(count)
+    }
+
+    /// The certificate with this serial number counts no more. The number of such: one, or none.
+    pub fn revoke_one(&self, serial: &str) -> Result<usize> {
+        let mut state = self.state();
+        let mut book = state.book.clone();
+        let found = book.revoke_one(serial);
+        self.keep_book(&mut state, book)?;
+        Ok(usize::from(found))
     }
 
     /// Certificates that may be in use, the oldest first.
