@@ -4,14 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{
-    ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier,
-};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -26,6 +23,7 @@ use crate::tls::peers::{Peers, Wanted, WantedOnly};
 use crate::tls::pki::Files;
 use crate::tls::pki::pin::Pin;
 use crate::tls::pki::revoked::Revoked;
+use crate::tls::signatures::{Signatures, signatures_as};
 use crate::tls::{pem, pinned};
 
 /// What it takes to open TLS connections. Cheap to clone. Changed files are used from the next connection on.
@@ -137,7 +135,8 @@ impl Recipe {
     }
 
     fn connector(&self) -> Result<TlsConnector> {
-        let lenient = |roots| Arc::new(Lenient { provider: (*provider()).clone(), roots });
+        let signatures = Signatures(provider().signature_verification_algorithms);
+        let lenient = |roots| Arc::new(Lenient { signatures, roots });
         let roots = match &self.trust {
             Trust::Named(ca) | Trust::Unnamed(ca) => pem::roots(ca)?,
             Trust::Anyone => RootCertStore::empty(),
@@ -185,7 +184,7 @@ fn builder(time: Arc<Floor>) -> Result<ConfigBuilder<ClientConfig, WantsVerifier
 /// `--tlsverify`, nothing at all: encrypted, but to whomever answers.
 #[derive(Debug)]
 struct Lenient {
-    provider: CryptoProvider,
+    signatures: Signatures,
     roots: Option<RootCertStore>,
 }
 
@@ -200,31 +199,11 @@ impl ServerCertVerifier for Lenient {
     ) -> Result<ServerCertVerified, rustls::Error> {
         if let Some(roots) = &self.roots {
             let leaf = ParsedCertificate::try_from(leaf)?;
-            let algorithms = self.provider.signature_verification_algorithms.all;
+            let algorithms = self.signatures.0.all;
             verify_server_cert_signed_by_trust_anchor(&leaf, roots, intermediates, now, algorithms)?;
         }
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+    signatures_as!(signatures);
 }

@@ -16,6 +16,7 @@ mod pinned;
 pub mod pki;
 pub mod refusal;
 pub mod server;
+mod signatures;
 
 #[cfg(test)]
 mod lint_tests;
