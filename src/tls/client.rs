@@ -24,11 +24,16 @@ use crate::tls::pki::Files;
 use crate::tls::pki::pin::Pin;
 use crate::tls::pki::revoked::Revoked;
 use crate::tls::signatures::{Signatures, signatures_as};
+use crate::tls::watched::Watched;
 use crate::tls::{pem, pinned};
 
 /// What it takes to open TLS connections. Cheap to clone. Changed files are used from the next connection on.
 #[derive(Clone)]
-pub struct ClientTls(Arc<Fresh<TlsConnector>>);
+pub struct ClientTls {
+    connector: Arc<Fresh<TlsConnector>>,
+    /// By what peers are judged for as long as they are connected.
+    revoked: Option<Revoked>,
+}
 
 impl ClientTls {
     /// After the classic matrix: `tls` does not verify the peer, `tlsverify` trusts `tlscacert` only; both
@@ -74,7 +79,8 @@ impl ClientTls {
     /// `Kind::Internal`, when rustls cannot be set up.
     pub fn pinned(pin: &Pin) -> Result<ClientTls> {
         let pin = pin.clone();
-        Fresh::new(Vec::new(), move || pinned::connector(&pin)).map(|fresh| ClientTls(Arc::new(fresh)))
+        let fresh = Fresh::new(Vec::new(), move || pinned::connector(&pin))?;
+        Ok(ClientTls { connector: Arc::new(fresh), revoked: None })
     }
 
     fn trusting(
@@ -95,13 +101,20 @@ impl ClientTls {
     }
 
     fn open(recipe: Recipe) -> Result<ClientTls> {
-        Fresh::new(recipe.files(), move || recipe.connector()).map(|fresh| ClientTls(Arc::new(fresh)))
+        let revoked = recipe.wanted.as_ref().map(|wanted| wanted.revoked.clone());
+        let fresh = Fresh::new(recipe.files(), move || recipe.connector())?;
+        Ok(ClientTls { connector: Arc::new(fresh), revoked })
     }
 
     /// Shakes hands over `tcp`; `host` is the name or address that the peer's certificate must carry.
     pub async fn connect(&self, host: &str, tcp: TcpStream) -> io::Result<TlsStream<Ahead>> {
         let name = ServerName::try_from(host.to_string()).map_err(io::Error::other)?;
-        self.0.get().connect(name, ahead(tcp)).await
+        self.connector.get().connect(name, ahead(tcp)).await
+    }
+
+    /// The same connection, which ends when the peer's certificate is revoked.
+    pub async fn connect_watched(&self, host: &str, tcp: TcpStream) -> io::Result<Watched> {
+        Ok(Watched::new(self.connect(host, tcp).await?, self.revoked.clone()))
     }
 }
 

@@ -17,6 +17,7 @@ pub mod pki;
 pub mod refusal;
 pub mod server;
 mod signatures;
+pub mod watched;
 
 #[cfg(test)]
 mod lint_tests;
