@@ -18,6 +18,7 @@ pub mod dispatch;
 pub mod ending;
 pub mod error;
 pub mod events;
+pub mod exact;
 pub mod exec;
 pub mod fanout;
 pub mod gap;
