@@ -2,7 +2,7 @@
 //!
 //! An address is that of the agent whose newest certificate is for it, until that expires or is revoked, or until that
 //! agent has asked from elsewhere: so two machines whose addresses were swapped do not wait for each other. Loopback is
-//! nobody's.
+//! nobody's, nor is what `[pki] shared-addresses` names.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::tls::identity::{Identity, Who};
-use crate::tls::pki::authority::Applicant;
+use crate::tls::pki::authority::{Applicant, Authority};
 use crate::tls::pki::book::{Book, Record};
 use crate::tls::pki::pin::Pin;
 use crate::tls::pki::{policy, request};
@@ -20,6 +20,8 @@ use crate::tls::pki::{policy, request};
 pub struct Claims {
     /// Serial numbers of certificates whose owners have asked from other addresses since.
     left: BTreeSet<String>,
+    /// Addresses from which several machines come.
+    shared: BTreeSet<IpAddr>,
 }
 
 impl Claims {
@@ -56,10 +58,14 @@ impl Claims {
                     .advise("name the manager by its address, not by its unix socket"));
             }
         };
-        match self.holder(&peer.to_string(), name, book, now).filter(|_| !peer.is_loopback()) {
+        match self.holder(&peer.to_string(), name, book, now).filter(|_| !self.is_shared(peer)) {
             Some(other) => Err(taken(peer, other)),
             None => policy::of_agent(peer, who.hostname, name, &book.issued),
         }
+    }
+
+    fn is_shared(&self, address: IpAddr) -> bool {
+        address.is_loopback() || self.shared.contains(&address)
     }
 
     /// The other agent whose address this is.
@@ -71,6 +77,14 @@ impl Claims {
                 && !self.left.contains(&record.serial)
                 && record.hosts.iter().any(|host| host == address)
         })
+    }
+}
+
+impl Authority {
+    /// Several machines come from these addresses, which are nobody's then. What is none is passed over.
+    pub fn share(&self, addresses: &[String]) {
+        let addresses = addresses.iter().filter_map(|address| address.parse::<IpAddr>().ok());
+        self.state().claims.shared = addresses.map(|address| address.to_canonical()).collect();
     }
 }
 
@@ -89,6 +103,7 @@ fn taken(address: IpAddr, other: &Record) -> Error {
          one for it"
     );
     Error::client(Kind::Conflict, text).advise(format!(
-        "if that machine is gone, or was set up anew: `swarmd pki revoke agent {name}` on the manager, then again"
+        "if that machine is gone, or was set up anew: `swarmd pki revoke agent {name}` on the manager, then again; if both \
+         come from there (NAT): [pki] shared-addresses"
     ))
 }

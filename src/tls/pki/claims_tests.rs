@@ -82,3 +82,16 @@ fn a_machine_that_joins_again_is_the_one_that_it_was() {
     let strange = Applicant { former: Some(&strange.request), ..other.at("10.0.0.2") };
     assert_eq!(boss.joins(&other, Joins::Agent, &strange).unwrap_err().kind, Kind::Conflict);
 }
+
+#[test]
+fn an_address_that_several_share_is_nobodys() {
+    let boss = boss();
+    boss.authority.share(&["203.0.113.7".into(), "nonsense".into()]);
+    let (one, two, three) = (Member::new(), Member::new(), Member::new());
+    boss.joins(&one, Joins::Agent, &one.at("203.0.113.7")).unwrap();
+    let other = boss.joins(&two, Joins::Agent, &two.at("::ffff:203.0.113.7")).unwrap();
+    assert_eq!(other.hosts, ["203.0.113.7"]);
+    boss.authority.renew(&other.identity, &two.at("203.0.113.7"), clock::unix_seconds()).unwrap();
+    boss.joins(&three, Joins::Agent, &three.at("203.0.113.8")).unwrap();
+    assert!(boss.joins(&two, Joins::Agent, &Member::new().at("203.0.113.8")).is_err());
+}

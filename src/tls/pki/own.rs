@@ -71,6 +71,7 @@ pub fn prepare(config: &Config, machine: &Machine) -> Result<Option<Authority>> 
     };
     match &authority {
         Some(authority) => {
+            authority.share(&config.pki.shared_addresses);
             keep_own(authority, config, machine, false, now)?;
         }
         None => is_valid(&files, now)?,
