@@ -49,7 +49,9 @@ fn execute(command: Command, inherited: Inherited) -> Outcome {
         Command::Ask { target, question, json } => {
             asked(block_on(client::ask(&target, &question, json, &mut say)))
         }
-        Command::Enroll(plan) => asked(block_on(client::join::join(&plan))),
+        Command::Enroll(plan) => {
+            asked(plan.with_token(std::io::stdin()).and_then(|plan| block_on(client::join::join(&plan))))
+        }
         Command::Print(text) => Outcome::text(text),
     }
 }

@@ -97,8 +97,13 @@ impl Api {
         };
         let (node, id) = container;
         let inspect = self.read(&node, &format!("/containers/{}/json", encode(&id))).await?;
+        self.admit_inside(&inspect)
+    }
+
+    /// Whether there is nothing of the host in a container of which an engine tells this.
+    pub(super) fn admit_inside(&self, inspect: &[u8]) -> Result<()> {
         let config = self.config();
-        let named = forms::check_entered(&inspect, &config.access)?;
+        let named = forms::check_entered(inspect, &config.access)?;
         let view = self.cluster.view();
         check_volumes(&view, &named.volumes, &config.access)?;
         match named.networks.iter().any(|name| nets::may_be_hosts(&view, name)) {

@@ -37,13 +37,13 @@ pub struct Entry {
 
 impl Entry {
     /// The entry for a request, if it is one that may change something, or that gets into a container. Agents that
-    /// renew their registrations are not recorded.
+    /// renew their registrations are not recorded; what is taken off a list is.
     pub fn of<B>(request: &Request<B>) -> Option<Entry> {
         let method = request.method();
         let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
         let found = split_path(request.uri().path()).ok().and_then(|(_, path)| route::find(method, &path));
         let recorded = match found {
-            Some(route) if route.answer == Answer::Here(Manager::Registry) => false,
+            Some(route) if route.answer == Answer::Here(Manager::Registry) => *method == Method::DELETE,
             Some(route) => route.class == Class::Enter || !(reads || route.class == Class::Look),
             None => !reads,
         };
@@ -224,6 +224,7 @@ mod tests {
             ("GET", "/containers/a/archive?path=/etc/shadow", "/containers/a/archive"),
             ("POST", "/build?buildargs=CANARY", "/build"),
             ("POST", "/nonsense", "/nonsense"),
+            ("DELETE", "/v1/clusters/SECRET?entry=a:1", "/v1/clusters/TOKEN"),
             ("POST", "/swarmd/v1/nodes/pi1/drain", "/swarmd/v1/nodes/pi1/drain"),
         ] {
             assert_eq!(recorded(method, path).as_deref(), Some(object), "{method} {path}");

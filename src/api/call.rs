@@ -56,6 +56,10 @@ impl std::fmt::Display for Peer {
     }
 }
 
+/// In the extensions of a request: names and addresses in the certificate that its connection has shown.
+#[derive(Debug, Clone)]
+pub struct Hosts(pub Arc<[String]>);
+
 /// Who sent a request.
 #[derive(Debug, Clone)]
 pub struct Sender {

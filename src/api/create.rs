@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::api::audit::OnNode;
 use crate::api::call::{Ask, Call, Query};
+use crate::api::exact::Exact;
 use crate::api::gap::Gap;
 use crate::api::proxy::{build, version_for};
 use crate::api::wishes::Wishes;
@@ -33,6 +34,8 @@ pub struct Wanted {
     pub request: Request,
     /// Bodies by which networks are made that nobody has any more.
     pub networks: Vec<Object>,
+    /// The image that it must be made of, where its name will not do.
+    pub exact: Option<Exact>,
     wishes: Wishes,
 }
 
@@ -127,7 +130,7 @@ impl Api {
         let wishes = Wishes::read(view, &mut body, &mut request)?;
         request.platform = asked_platform(view, query.get("platform"));
         request.built_for = self.built_for(view, &request.image).await;
-        Ok(Wanted { body, name, request, networks: Vec::new(), wishes })
+        Ok(Wanted { body, name, request, networks: Vec::new(), exact: None, wishes })
     }
 
     fn place(&self, draft: &Draft) -> Result<(Arc<Node>, Reserved, Circumstances)> {
@@ -197,14 +200,22 @@ impl Api {
         reserved: &Arc<Reserved>,
     ) -> Result<Object> {
         let mut body = self.prepare(draft, node).await?;
-        self.renew(&draft.wanted.request.image, node).await?;
+        let image = &draft.wanted.request.image;
+        let exact = match &draft.wanted.exact {
+            Some(exact) => Some(self.provide_exactly(exact, image, node).await?),
+            None => None,
+        };
+        match &exact {
+            Some(exact) => body.set("Image", &exact.name),
+            None => self.renew(image, node).await?,
+        }
         Gap::between(draft.ask.version, node).create(&mut body);
         let warnings = older::warnings(node, &body.to_json(), draft.ask.query.get("platform"));
         let networks = older::split_networks(&mut body, version_for(draft.ask.version, node));
         let (mut status, mut answer) = self.post_create(draft, node, reserved, &body, &networks).await?;
-        if status == StatusCode::NOT_FOUND && is_image_missing(&answer) {
+        if status == StatusCode::NOT_FOUND && is_image_missing(&answer) && exact.is_none() {
             let missing = answered(status, &answer);
-            if let Some(name) = self.provide(&draft.ask, &draft.wanted.request.image, node, missing).await? {
+            if let Some(name) = self.provide(&draft.ask, image, node, missing).await? {
                 body.set("Image", &name);
             }
             (status, answer) = self.post_create(draft, node, reserved, &body, &networks).await?;
@@ -215,6 +226,9 @@ impl Api {
         let mut created = Object::parse(&answer).map_err(|e| {
             Error::engine(Kind::Protocol, format!("the answer to a create is malformed: {e}"))
         })?;
+        if let Some(exact) = &exact {
+            self.confirm_exactly(exact, node, &created.get::<String>("Id").unwrap_or_default()).await?;
+        }
         if !warnings.is_empty() {
             let told = created.get::<Vec<String>>("Warnings").unwrap_or_default();
             created.set("Warnings", &told.into_iter().chain(warnings).collect::<Vec<_>>());

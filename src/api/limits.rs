@@ -6,17 +6,15 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::access::{Caller, Standing};
 use crate::api::call::Peer;
+use crate::api::handshakes::Handshakes;
+use crate::api::rates::Rates;
 use crate::config;
 use crate::error::{Error, Kind, Result};
 
-/// Clients whose rates are known at once. Beyond that those that have been quiet longest are forgotten, who are those
-/// that have all their requests left.
-const CLIENTS: usize = 4096;
 /// Requests that a stranger may make at once, in seconds of its rate.
 const STRANGERS_BURST: u32 = 10;
 
@@ -24,19 +22,22 @@ const STRANGERS_BURST: u32 = 10;
 pub struct Limits {
     set: config::Limits,
     /// Handshakes that may begin.
-    pub handshakes: Semaphore,
+    pub handshakes: Handshakes,
     connections: Mutex<HashMap<IpAddr, u32>>,
     rates: Mutex<Rates>,
+    /// Apart: anybody can be many strangers.
+    strangers: Mutex<Rates>,
 }
 
 impl Limits {
     /// Counters for these limits.
     pub fn new(set: config::Limits) -> Limits {
         Limits {
-            handshakes: Semaphore::new(set.handshakes as usize),
+            handshakes: Handshakes::new(set.handshakes as usize),
             set,
             connections: Mutex::default(),
             rates: Mutex::default(),
+            strangers: Mutex::default(),
         }
     }
 
@@ -70,22 +71,22 @@ impl Limits {
             Peer::Unix => return Ok(()),
             Peer::Tcp(addr) | Peer::Stranger(addr) | Peer::Behind(addr) => addr.ip().to_canonical(),
         };
-        let (key, rate, burst) = match caller.standing {
+        let (rates, key, rate, burst) = match caller.standing {
             // Managers pass on what they have counted themselves, and this machine's own are as those of the socket.
             Standing::Manager => return Ok(()),
             Standing::Trusted if address.is_loopback() => return Ok(()),
             Standing::Stranger => {
                 let rate = self.set.strangers_per_second;
-                (format!("stranger {address}"), rate, rate.saturating_mul(STRANGERS_BURST))
+                (&self.strangers, address.to_string(), rate, rate.saturating_mul(STRANGERS_BURST))
             }
             Standing::User(_) => {
-                (format!("user {}", caller.name), self.set.requests_per_second, self.set.burst)
+                (&self.rates, format!("user {}", caller.name), self.set.requests_per_second, self.set.burst)
             }
             Standing::Agent | Standing::Trusted => {
-                (address.to_string(), self.set.requests_per_second, self.set.burst)
+                (&self.rates, address.to_string(), self.set.requests_per_second, self.set.burst)
             }
         };
-        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rates = rates.lock().unwrap_or_else(PoisonError::into_inner);
         match rates.take(&key, f64::from(rate), f64::from(burst), now) {
             true => Ok(()),
             false => Err(Error::client(Kind::Status(429), "too many requests")
@@ -109,49 +110,6 @@ impl Drop for Connected {
                 all.remove(&self.address);
             }
         }
-    }
-}
-
-/// A bucket for each client: so many requests are left, and some come back with time.
-#[derive(Default)]
-struct Rates {
-    buckets: HashMap<String, Bucket>,
-}
-
-struct Bucket {
-    left: f64,
-    at: Instant,
-}
-
-impl Rates {
-    fn take(&mut self, key: &str, rate: f64, burst: f64, now: Instant) -> bool {
-        if !self.buckets.contains_key(key) {
-            if self.buckets.len() >= CLIENTS {
-                self.forget();
-            }
-            self.buckets.insert(key.to_string(), Bucket { left: burst, at: now });
-        }
-        let Some(bucket) = self.buckets.get_mut(key) else { return true };
-        let since = now.saturating_duration_since(bucket.at).as_secs_f64();
-        (bucket.left, bucket.at) = ((bucket.left + since * rate).min(burst), now);
-        let may = bucket.left >= 1.0;
-        if may {
-            bucket.left -= 1.0;
-        }
-        may
-    }
-
-    /// Half of the clients, the quietest: rarely, so that it costs little.
-    fn forget(&mut self) {
-        let mut seen: Vec<Instant> = self.buckets.values().map(|bucket| bucket.at).collect();
-        seen.sort_unstable();
-        let middle = seen[seen.len() / 2];
-        let mut spare = self.buckets.len() / 2;
-        self.buckets.retain(|_, bucket| {
-            let goes = bucket.at <= middle && spare > 0;
-            spare -= usize::from(goes);
-            !goes
-        });
     }
 }
 
@@ -209,19 +167,6 @@ mod tests {
         assert_eq!(passed(&limits, local, &Caller::trusted(), now), 20);
         assert_eq!(passed(&limits, local, &user("c"), now), 3);
         assert_eq!(passed(&limits, Peer::Unix, &Caller::trusted(), now), 20);
-    }
-
-    #[tokio::test]
-    async fn the_table_has_a_bound() {
-        let mut rates = Rates::default();
-        let now = Instant::now();
-        for n in 0..3 * CLIENTS {
-            let at = now + Duration::from_millis(n as u64);
-            assert!(rates.take("busy", 1000.0, 1000.0, at));
-            assert!(rates.take(&n.to_string(), 1.0, 1.0, at));
-        }
-        assert!(rates.buckets.len() <= CLIENTS && rates.buckets.contains_key("busy"));
-        assert!(!rates.take(&(3 * CLIENTS - 1).to_string(), 1.0, 1.0, now));
     }
 
     #[test]

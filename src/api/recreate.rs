@@ -95,6 +95,7 @@ impl Api {
         let drawn_back = format!("node==~{}", recipe.node);
         request.extra_constraints.retain(|constraint| *constraint != drawn_back);
         wanted.networks.clone_from(&recipe.networks);
+        wanted.exact = self.exact_image(recipe);
         Ok(wanted)
     }
 

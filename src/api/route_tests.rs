@@ -286,3 +286,15 @@ fn every_line_stands_in_the_table_of_roles_once() {
     lines.sort_unstable();
     assert_eq!(listed, lines);
 }
+
+#[test]
+fn pages_about_certificates_are_answered_by_any_manager() {
+    for (_, pattern, _, answer) in TABLE {
+        let Some(page) = pattern.strip_prefix("/swarmd/v1/") else { continue };
+        let first = page.split('/').next().unwrap_or_default();
+        let about = matches!(first, "join" | "renew" | "trust" | "authority" | "tokens" | "pki" | "users");
+        let Swarmd(page) = answer else { panic!("{pattern}") };
+        assert_eq!(page.is_pki(), about, "{pattern}");
+        assert!(!about || answer.is_anyones(), "{pattern}");
+    }
+}

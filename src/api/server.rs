@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::Api;
-use crate::api::call::Peer;
+use crate::api::call::{Hosts, Peer};
 use crate::clock;
 use crate::docker::connect::prepare;
 use crate::stream::{Ahead, Line, Lingering, Socket as ClientSocket};
@@ -24,6 +24,7 @@ use crate::systemd::beat::{self, Beat};
 use crate::systemd::sockets::Socket;
 use crate::tls::identity::Identity;
 use crate::tls::pki::issue::end_of;
+use crate::tls::pki::members::Own;
 use crate::tls::refusal;
 use crate::tls::server::Acceptor;
 
@@ -40,8 +41,14 @@ const LAPSE: i64 = 2;
 /// How often the clock is looked at for that: it may be set.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// Whose certificate a client has shown, and when that ends.
-type Shown = (Option<Arc<Identity>>, Option<i64>);
+/// What a client's certificate says, if it has shown one.
+#[derive(Default)]
+struct Shown {
+    identity: Option<Arc<Identity>>,
+    hosts: Option<Hosts>,
+    /// When it ends, seconds since the epoch.
+    end: Option<i64>,
+}
 
 enum Accepted {
     Tcp(TcpStream, SocketAddr),
@@ -104,7 +111,7 @@ async fn accept(socket: &Socket, room: &Arc<Semaphore>) -> Option<(Accepted, Own
 /// Shakes hands if need be, then serves. Unix sockets are never TLS: the file's permissions are the key.
 async fn greet(accepted: Accepted, tls: Option<Acceptor>, api: Arc<Api>, cancel: CancellationToken) {
     match (accepted, tls) {
-        (Accepted::Unix(stream), _) => connection(stream, Peer::Unix, (None, None), api, cancel).await,
+        (Accepted::Unix(stream), _) => connection(stream, Peer::Unix, Shown::default(), api, cancel).await,
         (Accepted::Tcp(stream, peer), tls) => {
             let Some(_counted) = api.limits.connect(peer.ip()) else {
                 tracing::debug!(PEER = %peer, "refused: it has too many connections already");
@@ -112,7 +119,7 @@ async fn greet(accepted: Accepted, tls: Option<Acceptor>, api: Arc<Api>, cancel:
             };
             prepare(&stream);
             match tls {
-                None => connection(stream, Peer::Tcp(peer), (None, None), api, cancel).await,
+                None => connection(stream, Peer::Tcp(peer), Shown::default(), api, cancel).await,
                 Some(tls) => {
                     if let Some(stream) = shake_hands(stream, peer, &tls, &api).await {
                         let (peer, shown) = met(&stream, peer, &api);
@@ -132,7 +139,7 @@ async fn shake_hands(
     api: &Api,
 ) -> Option<TlsStream<Ahead>> {
     let handshake = async {
-        let _turn = api.limits.handshakes.acquire().await;
+        let _turn = api.limits.handshakes.turn(peer.ip()).await;
         tls.accept(stream).await
     };
     match tokio::time::timeout(api.limits.set().handshake_timeout, handshake).await {
@@ -148,6 +155,8 @@ fn met(stream: &TlsStream<Ahead>, peer: SocketAddr, api: &Api) -> (Peer, Shown) 
     let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let identity = leaf.and_then(Identity::of).map(Arc::new);
     let end = leaf.and_then(end_of);
+    let own = leaf.and_then(|leaf| Own::of(std::slice::from_ref(leaf)));
+    let hosts = own.map(|own| Hosts(own.hosts.into()));
     if let (Some(identity), Some(end)) = (&identity, end) {
         api.ends.note(&identity.serial, end);
     }
@@ -155,7 +164,7 @@ fn met(stream: &TlsStream<Ahead>, peer: SocketAddr, api: &Api) -> (Peer, Shown) 
         true => Peer::Stranger(peer),
         false => Peer::Tcp(peer),
     };
-    (peer, (identity, end))
+    (peer, Shown { identity, hosts, end })
 }
 
 /// Ends shortly before the certificate does: a client with a new one then comes back with that.
@@ -169,13 +178,16 @@ async fn lapse(end: Option<i64>) {
 async fn connection<S: ClientSocket>(
     stream: S,
     peer: Peer,
-    (identity, end): Shown,
+    Shown { identity, hosts, end }: Shown,
     api: Arc<Api>,
     cancel: CancellationToken,
 ) {
     let (header_bytes, headers) = (api.limits.set().header_bytes as usize, api.limits.set().headers as usize);
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let (api, identity) = (Arc::clone(&api), identity.clone());
+        if let Some(hosts) = &hosts {
+            request.extensions_mut().insert(hosts.clone());
+        }
         async move { Ok::<_, std::convert::Infallible>(api.answer(request, peer, identity).await) }
     });
     let connection = http1::Builder::new()

@@ -4,11 +4,11 @@ use hyper::header::{ALLOW, CACHE_CONTROL, HeaderValue, PRAGMA};
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
-use crate::api::call::{Call, Peer};
-
+use crate::access::Standing;
+use crate::api::call::{Call, Hosts, Peer};
 use crate::api::{Api, build, error};
-use crate::discovery::Origin;
 use crate::discovery::lan::proof::{self, Question};
+use crate::discovery::{Guest, Origin, Rights};
 use crate::docker::http::{Body, full};
 use crate::docker::version::{ApiRange, ApiVersion};
 use crate::error::{Error, Kind, Result};
@@ -93,13 +93,6 @@ impl Api {
         let body = call.read_body().await?;
         let path =
             call.segments.iter().skip_while(|s| *s == "v1").skip(1).cloned().collect::<Vec<_>>().join("/");
-        let from = match call.peer {
-            Peer::Unix => Origin::Unix,
-            // With `tlsverify` who is no stranger has shown a good certificate.
-            Peer::Tcp(peer) => Origin::of_tcp(peer.ip(), self.config().tls.tlsverify),
-            // Managers do not pass such calls on: whoever says so is nobody that we know.
-            Peer::Stranger(_) | Peer::Behind(_) => Origin::Remote,
-        };
         if let Some(question) = call.request.uri().query().and_then(Question::of_query)
             && path.is_empty()
         {
@@ -107,13 +100,36 @@ impl Api {
             let (status, text) = proof::answer(&self.registry, &own, &question);
             return Ok(error::typed(status, "text/plain; charset=utf-8", full(text)));
         }
+        let guest = self.guest(&call);
         let answer =
-            self.registry.handle(call.method(), &path, call.request.uri().query(), &body, from).await;
+            self.registry.handle(call.method(), &path, call.request.uri().query(), &body, &guest).await;
         let mut response = error::typed(answer.status, answer.content_type, full(answer.body));
         if let Some(methods) = answer.allow {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
         }
         Ok(response)
+    }
+
+    /// Who asks the registry.
+    fn guest(&self, call: &Call) -> Guest {
+        let config = self.config();
+        let origin = match call.peer {
+            Peer::Unix => Origin::Unix,
+            // With `tlsverify` who is no stranger has shown a good certificate.
+            Peer::Tcp(peer) => Origin::of_tcp(peer.ip(), config.tls.tlsverify),
+            // Managers do not pass such calls on: whoever says so is nobody that we know.
+            Peer::Stranger(_) | Peer::Behind(_) => Origin::Remote,
+        };
+        let hosts = call.request.extensions().get::<Hosts>();
+        let rights = match (call.caller.standing, hosts) {
+            _ if !config.has_pki() || call.caller.may_everything() => Rights::All,
+            _ if config.pki.token_agents => Rights::Entries,
+            (Standing::Agent, Some(Hosts(hosts))) if matches!(call.peer, Peer::Tcp(_)) => {
+                Rights::Own { name: call.caller.name.clone(), hosts: hosts.clone() }
+            }
+            _ => Rights::Look,
+        };
+        Guest { origin, rights }
     }
 }
 

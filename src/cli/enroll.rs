@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::commands::{CommandKind, Spec};
-use super::flags::{ASK, FINISH, HELP, TLS};
+use super::flags::{ASK, FINISH, HELP, SERIAL, TLS};
 use super::grammar::Parsed;
 use super::operate::Ask;
 use super::{Command, Outcome, classic};
@@ -41,7 +41,7 @@ pub static PKI: &[Spec] = &[
         name: "pki revoke",
         short: "",
         summary: "Let the certificates of a machine or user count no more",
-        flags: &[ASK, TLS, &[HELP]],
+        flags: &[SERIAL, ASK, TLS, &[HELP]],
         kind: CommandKind::Ask(Ask::PkiRevoke),
     },
 ];
@@ -50,8 +50,14 @@ pub static PKI: &[Spec] = &[
 pub(super) fn pki(ask: Ask, parsed: &Parsed) -> Result<Question, String> {
     let words: Vec<&str> = parsed.positionals.iter().map(String::as_str).collect();
     let question = match (ask, words.as_slice()) {
+        (Ask::PkiRevoke, []) if parsed.has("serial") => {
+            Pki::Revoke(Revoke { serial: serial(parsed)?, ..Revoke::default() })
+        }
+        (Ask::PkiRevoke, _) if parsed.has("serial") => {
+            return Err("--serial stands for itself, without a name".into());
+        }
         (Ask::PkiRevoke, [kind @ ("agent" | "manager" | "user"), name]) => {
-            Pki::Revoke(Revoke { kind: (*kind).to_string(), name: (*name).to_string() })
+            Pki::Revoke(Revoke { kind: (*kind).to_string(), name: (*name).to_string(), ..Revoke::default() })
         }
         (Ask::PkiRevoke, _) => return Err("whose certificates: agent, manager or user, and the name".into()),
         (Ask::PkiRotate, []) if parsed.switch("finish") == Some(true) => Pki::Finish,
@@ -60,6 +66,15 @@ pub(super) fn pki(ask: Ask, parsed: &Parsed) -> Result<Question, String> {
         (_, words) => return Err(format!("it takes no arguments, got {}", words.join(" "))),
     };
     Ok(Question::Pki(question))
+}
+
+/// As lists and logs show it; openssl writes colons and capitals.
+fn serial(parsed: &Parsed) -> Result<String, String> {
+    let text = parsed.last("serial").unwrap_or_default().replace(':', "").to_ascii_lowercase();
+    match !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        true => Ok(text),
+        false => Err("--serial takes hexadecimal digits, as `swarmd pki status` shows them".into()),
+    }
 }
 
 /// `join-token ...`. A configuration of this machine (nobody `named` another manager) without certificates of its own
@@ -108,14 +123,31 @@ fn uses(parsed: &Parsed, role: &str) -> Result<u32, String> {
     text.parse().map_err(|_| format!("invalid --uses {text:?}: a number from 0"))
 }
 
+/// Where a join token may stand that no list of processes is to show.
+const TOKEN_VARIABLE: &str = "SWARMD_JOIN_TOKEN";
+
+/// Whether a `join` is one with a join token. One in the environment does not turn a classic line into another: those
+/// name a discovery, which has a scheme.
+pub(super) fn has_token(parsed: &Parsed, env: &dyn Fn(&str) -> Option<String>) -> bool {
+    let of_manager = || matches!(parsed.positionals.as_slice(), [manager] if !manager.contains("://"));
+    parsed.has("token") || (of_manager() && env(TOKEN_VARIABLE).is_some_and(|token| !token.is_empty()))
+}
+
 /// `join --token ... HOST:PORT`
-pub(super) fn join(program: &str, parsed: &Parsed) -> Result<Command, Outcome> {
+pub(super) fn join(
+    program: &str,
+    parsed: &Parsed,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Command, Outcome> {
     let misused = |text: String| {
         let usage = format!("usage: {program} join --token SWMD-1-... HOST:PORT");
         Outcome::failure(format!("{text}\n{usage}"), 64)
     };
-    let token =
-        JoinToken::parse(parsed.last("token").unwrap_or_default()).map_err(|e| misused(e.to_string()))?;
+    let said = parsed.last("token").map(str::to_string).or_else(|| env(TOKEN_VARIABLE)).unwrap_or_default();
+    let token = match said.as_str() {
+        "-" => None,
+        text => Some(JoinToken::parse(text).map_err(|e| misused(e.to_string()))?),
+    };
     let [manager] = parsed.positionals.as_slice() else {
         return Err(misused("name the manager, as the line of `swarmd join-token` does".into()));
     };
@@ -181,6 +213,12 @@ mod tests {
         let Ok(Question::Pki(Pki::Revoke(who))) = question("pki revoke agent ab -H h:1") else { panic!() };
         assert_eq!((who.kind.as_str(), who.name.as_str()), ("agent", "ab"));
         assert!(question("pki revoke ab -H h:1").unwrap_err().contains("whose certificates"));
+        let Ok(Question::Pki(Pki::Revoke(one))) = question("pki revoke --serial 4A:0b -H h:1") else {
+            panic!()
+        };
+        assert_eq!((one.serial.as_str(), one.name.as_str()), ("4a0b", ""));
+        assert!(question("pki revoke --serial 4a agent ab -H h:1").unwrap_err().contains("without a name"));
+        assert!(question("pki revoke --serial xyz -H h:1").unwrap_err().contains("hexadecimal"));
     }
 
     #[test]
@@ -198,5 +236,29 @@ mod tests {
         assert_eq!(refused(&format!("join --token {token}")).code, 64);
         let bad = refused("join --token SWMD-1-agent-x boss:3376");
         assert!(bad.stderr.contains("this is no join token"), "{}", bad.stderr);
+    }
+
+    #[test]
+    fn a_token_need_not_be_said() {
+        let secret = format!("SWMD-1-agent-{}-ab-cdefgh", "a".repeat(52));
+        let parse = |line: &str, variable: &str| {
+            let words: Vec<String> = line.split(' ').map(String::from).collect();
+            crate::cli::parse("swarmd", &words, &|name| {
+                (name == TOKEN_VARIABLE).then(|| variable.to_string())
+            })
+        };
+        for (line, variable, token) in [
+            ("join --token - boss:3376", "", None),
+            ("join --token=- boss:3376", secret.as_str(), None),
+            ("join boss:3376", &secret, Some(&secret)),
+            ("join boss:3376", "-", None),
+        ] {
+            let Ok(Command::Enroll(plan)) = parse(line, variable) else { panic!("{line}") };
+            assert_eq!(plan.token.map(|token| token.reveal()).as_ref(), token, "{line}");
+        }
+        let classic = "join --addr a:1 token://T";
+        assert!(matches!(parse(classic, &secret), Ok(Command::Join(_))), "named by a scheme, as ever");
+        let bad = parse("join boss:3376", &secret[..66]).unwrap_err();
+        assert!(bad.code == 64 && !bad.stderr.contains("cdefgh"), "{}", bad.stderr);
     }
 }

@@ -88,9 +88,9 @@ pub(super) const JOIN: &[Flag] = &[
         &["token"],
         One,
         "",
+        "SWARMD_JOIN_TOKEN",
         "",
-        "",
-        "join with a token of `swarmd join-token` (SWMD-1-...): get a certificate, set up and start the service",
+        "join with a token of `swarmd join-token` (SWMD-1-...), - reads it from the standard input: get a certificate, set up and start the service",
     ),
     flag(&["no-start"], Switch, "", "", "", "with --token: leave the service as it is"),
     flag(
@@ -297,6 +297,9 @@ pub(super) const NEW_USER: &[Flag] = &[
 
 pub(super) const FINISH: &[Flag] =
     &[flag(&["finish"], Switch, "", "", "", "end a rotation now: who has no new certificate is locked out")];
+
+pub(super) const SERIAL: &[Flag] =
+    &[flag(&["serial"], One, "", "", "", "one certificate only, by its serial number, instead of a name")];
 
 pub(super) const REASON: &[Flag] =
     &[flag(&["reason"], One, "", "", "", "why, for whoever wonders why nothing is placed there")];

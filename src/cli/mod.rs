@@ -77,8 +77,8 @@ pub enum Command {
         /// Whether to print JSON.
         json: bool,
     },
-    /// `join --token`: run [`crate::client::join::join`].
-    Enroll(Box<crate::client::join::Plan>),
+    /// `join --token`: run [`crate::client::join::join`], with the token of the standard input if none is said.
+    Enroll(Box<crate::client::join::Plan<Option<crate::tls::pki::pin::JoinToken>>>),
     /// Help or version.
     Print(String),
 }
@@ -179,7 +179,9 @@ pub fn parse(argv0: &str, args: &[String], env: &dyn Fn(&str) -> Option<String>)
         return Ok(Command::Print(help::command(program, spec)));
     }
     match spec.kind {
-        CommandKind::Classic(Purpose::Join) if parsed.has("token") => enroll::join(program, &parsed),
+        CommandKind::Classic(Purpose::Join) if enroll::has_token(&parsed, env) => {
+            enroll::join(program, &parsed, env)
+        }
         CommandKind::Classic(purpose) => classic_command(program, purpose, spec, &global, &parsed, env),
         CommandKind::Group(members) => group(program, spec, members, &parsed),
         CommandKind::Ask(ask) => operate::command(program, spec, ask, &parsed, env),

@@ -8,8 +8,8 @@ use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 
 use crate::client::{Answer, drop_in};
+pub use crate::client::join_plan::Plan;
 use crate::clock;
-use crate::config::Config;
 use crate::discovery::lan::interfaces;
 use crate::docker::endpoint::Endpoint;
 use crate::enroll::ask;
@@ -20,26 +20,11 @@ use crate::systemd::host::Host;
 use crate::tls::pem;
 use crate::tls::pki::authority::Authority;
 use crate::tls::pki::own::{self, Machine};
-use crate::tls::pki::pin::{JoinToken, Joins, Pin};
+use crate::tls::pki::pin::{Joins, Pin};
 use crate::tls::pki::{Files, members, request};
 
 /// A clock that differs by more is worth a word, in seconds.
 const SKEW: i64 = 300;
-
-/// What to do.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// The token.
-    pub token: JoinToken,
-    /// The manager.
-    pub manager: Endpoint,
-    /// The configuration of this machine, as far as there is one.
-    pub config: Config,
-    /// Its file.
-    pub file: PathBuf,
-    /// Whether to leave the service alone.
-    pub no_start: bool,
-}
 
 /// Does it. The answer says what was done.
 ///
@@ -57,7 +42,8 @@ pub async fn join(plan: &Plan) -> Result<Answer> {
         Joins::Manager => own::names(&plan.config, &machine),
         Joins::Agent => Vec::new(),
     };
-    let wanted = Request { csr: request::for_key(&key)?, hostname: machine.hostname, names };
+    let former = if own_ca { String::new() } else { former(&files) };
+    let wanted = Request { csr: request::for_key(&key)?, hostname: machine.hostname, names, former };
     let membership = ask::join(&plan.manager, &plan.token, &wanted).await?;
     check(&membership, &key, &plan.token.pin)?;
     is_plain(&membership)?;
@@ -74,6 +60,12 @@ pub async fn join(plan: &Plan) -> Result<Answer> {
         good: !matches!(started, Started::Failed(_)),
         text: tell(plan, &files, &drop_in, &membership, &started),
     })
+}
+
+/// That this machine is the member that it was, if it was one: else its address would be another's.
+fn former(files: &Files) -> String {
+    let key = Files::read(&files.key()).ok().flatten();
+    key.and_then(|key| request::for_key(&key).ok()).unwrap_or_default()
 }
 
 /// Whether there is a CA of this machine's own that nobody else uses, as a first start leaves it.

@@ -11,6 +11,7 @@ mod explain;
 mod flags;
 pub mod invite;
 pub mod join;
+mod join_plan;
 mod moves;
 mod nodes;
 pub mod pki;

@@ -64,7 +64,7 @@ pub(super) async fn ask(manager: &Manager, wanted: &Users, json: bool) -> Result
             if json { pretty(&users) } else { Ok(Answer::good(listed(&users))) }
         }
         Users::Remove(name) => {
-            let revoke = Revoke { kind: "user".into(), name: name.clone() };
+            let revoke = Revoke { kind: "user".into(), name: name.clone(), ..Revoke::default() };
             let done: Revoked = manager.post("pki/revoke", &revoke).await?;
             let text = match done.certificates {
                 0 => format!("there is no user {name}\n"),

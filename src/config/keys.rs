@@ -85,6 +85,8 @@ pub static KEYS: &[Key] = &[
         |v: &Value| v.duration(SECOND * 10, "{name} should be at least ten seconds"),
         span
     ),
+    key!("pki.shared-addresses", "pki.shared-addresses", RESTART, pki.shared_addresses, Value::list, texts),
+    key!("pki.token-agents", "pki.token-agents", LIVE, pki.token_agents, Value::boolean, plain),
     key!(
         "manager.engine-refresh-min-interval",
         "--engine-refresh-min-interval",

@@ -35,12 +35,24 @@ pub struct Pki {
     pub managers: Vec<String>,
     /// How long certificates of agents and managers live. Default 90 days.
     pub lifetime: Duration,
+    /// Addresses from which several machines come. Default none.
+    pub shared_addresses: Vec<String>,
+    /// Whether engines are registered, and taken off, also by who has the token of the list and no certificate.
+    /// Default false.
+    pub token_agents: bool,
 }
 
 impl Default for Pki {
     fn default() -> Pki {
         let lifetime = Duration::from_secs(90 * 24 * 3600);
-        Pki { enabled: false, names: Vec::new(), managers: Vec::new(), lifetime }
+        Pki {
+            enabled: false,
+            names: Vec::new(),
+            managers: Vec::new(),
+            lifetime,
+            shared_addresses: Vec::new(),
+            token_agents: false,
+        }
     }
 }
 
@@ -101,6 +113,10 @@ impl Rules<'_> {
         if let Some(name) = pki.names.iter().find(|name| !is_host(name)) {
             let bad = Bad::new("{name}: not a host name or an address").advise(format!("not {name:?}"));
             self.refuse("pki.names", bad);
+        }
+        if let Some(other) = pki.shared_addresses.iter().find(|a| a.parse::<std::net::IpAddr>().is_err()) {
+            let bad = Bad::new("{name}: not an address").advise(format!("not {other:?}"));
+            self.refuse("pki.shared-addresses", bad);
         }
         for manager in pki.managers.clone() {
             self.address("pki.managers", &manager);
@@ -166,6 +182,7 @@ mod tests {
             ("pki.names=[\"a b\"]", "pki.names: not a host name or an address"),
             ("pki.managers=[\"boss\"]", "pki.managers should be of the form ip:port or hostname:port"),
             ("pki.lifetime=1s", "pki.lifetime should be at least ten seconds"),
+            ("pki.shared-addresses=[\"nat\"]", "pki.shared-addresses: not an address"),
         ] {
             let problems = load(&[assignment]).unwrap_err();
             let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();

@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod diff;
 pub mod entry;
 pub mod file;
+pub mod guest;
 pub mod kv;
 pub mod lan;
 pub mod memory;
@@ -35,6 +36,7 @@ use crate::docker::endpoint::Endpoint;
 use crate::error::{Error, Kind, Result};
 use crate::tls::{ClientTls, Peers};
 
+pub use guest::{Guest, Rights};
 pub use once::list_once;
 pub use origin::Origin;
 pub use registry::Registry;

@@ -2,7 +2,7 @@
 //!
 //! The HTTP face is in `registry_http`; engines of this very process come in through `Local`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,9 +12,12 @@ use tokio::time::Instant;
 use crate::clock;
 use crate::discovery::registry_local::Local;
 use crate::discovery::registry_store::{self, Change, Store, TokenHash};
-use crate::discovery::{Origin, entry, registry_file, spec};
+use crate::discovery::{Entry, Origin, entry, registry_file, spec};
 use crate::docker::endpoint::Endpoint;
 use crate::error::{Error, Kind, Result};
+
+/// Entries whose agents are remembered: more than any cluster has.
+const OWNERS: usize = 16_384;
 
 /// The hosted registry. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -36,6 +39,8 @@ struct Held {
     adopted: HashSet<TokenHash>,
     generation: u64,
     save_error: Option<Error>,
+    /// Which agent has registered an entry, by its certificate; not kept over restarts.
+    owners: HashMap<Entry, String>,
 }
 
 /// Seconds that start at wall time and then never jump: setting the clock, as machines without a battery
@@ -68,6 +73,7 @@ impl Registry {
             adopted: HashSet::new(),
             generation: 0,
             save_error: None,
+            owners: HashMap::new(),
         };
         Ok(Registry(Arc::new(Inner {
             path,
@@ -148,6 +154,20 @@ impl Registry {
         let change = self.change(|held, _| held.store.withdraw(token, &address))?;
         self.save_if(change).await;
         Ok(())
+    }
+
+    /// Remembers by whom an entry was registered.
+    pub(super) fn note_owner(&self, entry: &Entry, agent: &str) {
+        let mut held = self.held();
+        if held.owners.len() >= OWNERS && !held.owners.contains_key(entry) {
+            held.owners.clear();
+        }
+        held.owners.insert(entry.clone(), agent.to_string());
+    }
+
+    /// Whether this agent is the last that has registered the entry.
+    pub(super) fn is_owner(&self, entry: &Entry, agent: &str) -> bool {
+        self.held().owners.get(entry).is_some_and(|owner| owner == agent)
     }
 
     /// Forgets a token with all its entries. One that this process was started with stays known, empty.

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
 
-use crate::discovery::{Origin, Registry};
+use crate::discovery::{Guest, Registry, Rights, entry};
 use crate::error::{Error, Kind, Result};
 
 /// Largest request body that is worth reading: an address.
@@ -55,25 +55,32 @@ impl Registry {
     /// | `GET /clusters/TOKEN` | a JSON array of entries |
     /// | `DELETE /clusters/TOKEN` | `OK`, the token and its entries are gone |
     /// | `DELETE /clusters/TOKEN?entry=host:port` | `OK`, that entry is gone (not in the classic protocol) |
+    ///
+    /// What `guest` may not do is 403, whether or not there is such a token.
     pub async fn handle(
         &self,
         method: &Method,
         path: &str,
         query: Option<&str>,
         body: &[u8],
-        from: Origin,
+        guest: &Guest,
     ) -> Answer {
         let token = path.trim_matches('/');
         let answered = match *method {
             _ if token.contains('/') => return Answer::error(StatusCode::NOT_FOUND, "page not found"),
-            Method::POST if token.is_empty() => self.create(from).await.map(|t| Answer::ok(TEXT, t)),
-            Method::POST => self.take_registration(token, query, body, from).await,
+            Method::POST if token.is_empty() => self.make(guest).await,
+            Method::POST => self.take_registration(token, query, body, guest).await,
             Method::GET if !token.is_empty() => self.list(token).and_then(|entries| json_array(&entries)),
-            Method::DELETE if !token.is_empty() => self.take_off(token, query).await,
+            Method::DELETE if !token.is_empty() => self.take_off(token, query, guest).await,
             _ if token.is_empty() => return Answer::only("POST"),
             _ => return Answer::only("GET, POST, DELETE"),
         };
         answered.unwrap_or_else(|e| Answer::error(status_of(&e), &e.to_string()))
+    }
+
+    async fn make(&self, guest: &Guest) -> Result<Answer> {
+        guest.may_rule()?;
+        self.create(guest.origin).await.map(|token| Answer::ok(TEXT, token))
     }
 
     async fn take_registration(
@@ -81,7 +88,7 @@ impl Registry {
         token: &str,
         query: Option<&str>,
         body: &[u8],
-        from: Origin,
+        guest: &Guest,
     ) -> Result<Answer> {
         if body.len() > LARGEST_BODY {
             let message = format!("the body is longer than {LARGEST_BODY} bytes");
@@ -91,14 +98,30 @@ impl Registry {
             Error::client(Kind::Invalid, "the body is not UTF-8").advise("send one host:port")
         })?;
         let ttl = read_ttl(parameter(query, "ttl").as_deref())?;
-        self.register(token, address, ttl, from).await?;
+        let entry = entry::parse(address)?;
+        guest.may_enter(&entry)?;
+        self.register(token, address, ttl, guest.origin).await?;
+        if let Rights::Own { name, .. } = &guest.rights {
+            self.note_owner(&entry, name);
+        }
         Ok(Answer::ok(TEXT, "OK"))
     }
 
-    async fn take_off(&self, token: &str, query: Option<&str>) -> Result<Answer> {
+    async fn take_off(&self, token: &str, query: Option<&str>, guest: &Guest) -> Result<Answer> {
         match parameter(query, "entry") {
-            Some(entry) => self.withdraw(token, &entry).await?,
-            None => self.delete(token).await?,
+            Some(text) => {
+                let entry = entry::parse(&text)?;
+                match &guest.rights {
+                    // Its address of before, which is in its certificate no more.
+                    Rights::Own { name, .. } if self.is_owner(&entry, name) => {}
+                    _ => guest.may_enter(&entry)?,
+                }
+                self.withdraw(token, &text).await?;
+            }
+            None => {
+                guest.may_rule()?;
+                self.delete(token).await?;
+            }
         }
         Ok(Answer::ok(TEXT, "OK"))
     }
@@ -143,13 +166,24 @@ fn status_of(error: &Error) -> StatusCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::discovery::Origin;
 
     async fn ask(registry: &Registry, method: Method, target: &str, body: &str) -> (u16, String) {
+        ask_as(&Guest::by_token(Origin::Remote), registry, method, target, body).await
+    }
+
+    async fn ask_as(
+        guest: &Guest,
+        registry: &Registry,
+        method: Method,
+        target: &str,
+        body: &str,
+    ) -> (u16, String) {
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (target, None),
         };
-        let answer = registry.handle(&method, path, query, body.as_bytes(), Origin::Remote).await;
+        let answer = registry.handle(&method, path, query, body.as_bytes(), guest).await;
         let text = String::from_utf8(answer.body.to_vec()).unwrap();
         (answer.status.as_u16(), text)
     }
@@ -201,9 +235,60 @@ mod tests {
     async fn a_new_token_is_the_bare_body() {
         let dir = tempfile::tempdir().unwrap();
         let registry = Registry::open(dir.path(), true).unwrap();
-        let answer = registry.handle(&Method::POST, "/", None, b"", Origin::Remote).await;
+        let guest = Guest::by_token(Origin::Remote);
+        let answer = registry.handle(&Method::POST, "/", None, b"", &guest).await;
         assert_eq!((answer.status, answer.body.len()), (StatusCode::OK, 32));
-        let answer = registry.handle(&Method::PATCH, "", None, b"", Origin::Remote).await;
+        let answer = registry.handle(&Method::PATCH, "", None, b"", &guest).await;
         assert_eq!(answer.allow, Some("POST"));
+    }
+
+    #[tokio::test]
+    async fn with_certificates_the_token_alone_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = Registry::open(dir.path(), true).unwrap();
+        registry.local("T").unwrap();
+        let guest = |rights| Guest { origin: Origin::Verified, rights };
+        let agent =
+            |address: &str| guest(Rights::Own { name: address.into(), hosts: [address.to_string()].into() });
+        let (stranger, boss) = (guest(Rights::Look), guest(Rights::All));
+        let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
+        // In order: each builds on those before.
+        for (who, method, target, body, status) in [
+            (&stranger, &get, "/T", "", 200),
+            (&stranger, &post, "/T", "10.0.0.2:2376", 403),
+            (&stranger, &post, "", "", 403),
+            (&agent("10.0.0.2"), &post, "/T", "10.0.0.3:2376", 403),
+            (&agent("10.0.0.2"), &post, "/T", "10.0.0.2:2376", 200),
+            (&agent("10.0.0.3"), &post, "/T", "10.0.0.3:2376", 200),
+            (&agent("10.0.0.2"), &post, "/unknown", "10.0.0.2:2376", 404),
+            (&agent("10.0.0.2"), &delete, "/T", "", 403),
+            (&agent("10.0.0.2"), &post, "", "", 403),
+            (&stranger, &delete, "/T", "", 403),
+            (&stranger, &delete, "/T?entry=10.0.0.2:2376", "", 403),
+            (&agent("10.0.0.9"), &delete, "/T?entry=10.0.0.2:2376", "", 403),
+        ] {
+            let (is, text) = ask_as(who, &registry, method.clone(), target, body).await;
+            assert_eq!(is, status, "{who:?} {method} {target} {body}: {text}");
+        }
+        let (_, listed) = ask(&registry, get.clone(), "/T", "").await;
+        assert_eq!(listed, r#"["10.0.0.2:2376","10.0.0.3:2376"]"#);
+        assert_eq!(ask_as(&boss, &registry, delete, "/T", "").await.0, 200);
+        assert_eq!(ask(&registry, get, "/T", "").await.1, "[]");
+    }
+
+    #[tokio::test]
+    async fn an_agent_takes_back_what_it_registered_at_another_address() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = Registry::open(dir.path(), true).unwrap();
+        registry.local("T").unwrap();
+        let agent = |name: &str, address: &str| Guest {
+            origin: Origin::Verified,
+            rights: Rights::Own { name: name.into(), hosts: [address.to_string()].into() },
+        };
+        let before = agent("ab", "10.0.0.2");
+        assert_eq!(ask_as(&before, &registry, Method::POST, "/T", "10.0.0.2:2376").await.0, 200);
+        let off = "/T?entry=10.0.0.2:2376";
+        assert_eq!(ask_as(&agent("cd", "10.0.0.9"), &registry, Method::DELETE, off, "").await.0, 403);
+        assert_eq!(ask_as(&agent("ab", "10.0.0.9"), &registry, Method::DELETE, off, "").await.0, 200);
     }
 }

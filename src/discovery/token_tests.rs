@@ -15,7 +15,7 @@ use super::*;
 use crate::config::Tls;
 use crate::discovery::lan::proof;
 use crate::discovery::registry_http::Answer;
-use crate::discovery::{Backend, Entry, Means, Origin, Registry, Source, Spec};
+use crate::discovery::{Backend, Entry, Guest, Means, Origin, Registry, Source, Spec};
 use crate::error::Side;
 use crate::tls::server::Acceptor;
 
@@ -53,8 +53,8 @@ async fn answer(
         }
         Server::Hosted(registry) => {
             let path = head.uri.path().trim_start_matches("/v1").trim_start_matches("/clusters");
-            let (query, from) = (head.uri.query(), Origin::Loopback);
-            registry.handle(&head.method, path, query, &body, from).await
+            let (query, guest) = (head.uri.query(), Guest::by_token(Origin::Loopback));
+            registry.handle(&head.method, path, query, &body, &guest).await
         }
     };
     let response = Response::builder().status(answer.status);

@@ -12,11 +12,10 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::client::TlsStream;
 
 use crate::docker::endpoint::Endpoint;
 use crate::error::{Error, Kind};
-use crate::stream::Ahead;
+use crate::tls::watched::Watched;
 use crate::tls::{ClientTls, refusal};
 
 /// How long a connection may take to come up, with name look-up and TLS handshake.
@@ -57,7 +56,7 @@ impl Connector {
                 prepare(&tcp);
                 match &self.tls {
                     None => Ok(Stream::Tcp(TokioIo::new(tcp))),
-                    Some(tls) => match tls.connect(host, tcp).await {
+                    Some(tls) => match tls.connect_watched(host, tcp).await {
                         Ok(stream) => Ok(Stream::Tls(Box::new(TokioIo::new(stream)))),
                         Err(e) => Err(self
                             .refused(Kind::Protocol, &format!("TLS handshake failed: {e}"))
@@ -135,7 +134,7 @@ pub enum Stream {
     /// Plain TCP.
     Tcp(TokioIo<TcpStream>),
     /// TLS over TCP.
-    Tls(Box<TokioIo<TlsStream<Ahead>>>),
+    Tls(Box<TokioIo<Watched>>),
     /// A unix socket.
     Unix(TokioIo<UnixStream>),
 }

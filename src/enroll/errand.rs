@@ -96,9 +96,14 @@ impl Errand {
                 }
                 answer(&standing(authority, now))
             }
-            Errand::Revoke(Revoke { kind, name }) => {
+            Errand::Revoke(Revoke { kind, name, serial }) if serial.is_empty() => {
                 let certificates = authority.revoke(&kind, &name)?;
                 tracing::info!("{kind} {name}: {certificates} certificates revoked");
+                answer(&Revoked { certificates })
+            }
+            Errand::Revoke(Revoke { serial, .. }) => {
+                let certificates = authority.revoke_one(&serial.to_ascii_lowercase())?;
+                tracing::info!("certificate {serial}: {certificates} revoked");
                 answer(&Revoked { certificates })
             }
             Errand::IssueUser { csr, name, role, life } => {
@@ -132,7 +137,13 @@ fn is_plain(hostname: &str) -> Result<()> {
 }
 
 fn applicant(request: &Request, peer: Option<IpAddr>) -> Applicant<'_> {
-    Applicant { request: &request.csr, peer, hostname: &request.hostname, names: &request.names }
+    Applicant {
+        request: &request.csr,
+        peer,
+        hostname: &request.hostname,
+        names: &request.names,
+        former: Some(request.former.as_str()).filter(|former| !former.is_empty()),
+    }
 }
 
 fn membership(issued: Issued, now: i64) -> Membership {
@@ -183,6 +194,7 @@ fn standing(authority: &Authority, now: i64) -> Standing {
     let standing = authority.standing(now);
     let line = |record: crate::tls::pki::book::Record| MemberLine {
         current: !standing.behind.contains(&record.serial),
+        older: standing.older.get(&record.serial).cloned().unwrap_or_default(),
         kind: record.kind,
         name: record.name,
         role: record.role,

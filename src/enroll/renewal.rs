@@ -150,7 +150,8 @@ impl Course {
             return Ok(());
         }
         let key = members::key(&self.files)?;
-        let wanted = Request { csr: request::for_key(&key)?, hostname: machine.hostname, names };
+        let wanted =
+            Request { csr: request::for_key(&key)?, hostname: machine.hostname, names, ..Request::default() };
         let tls = self.tls()?;
         let membership = ask::renew(&manager, &tls, &wanted).await?;
         let chain = pem::certificates_in(&membership.certificate).map_err(|e| senseless(&e.to_string()))?;

@@ -20,6 +20,9 @@ pub struct Request {
     pub hostname: String,
     /// By what others reach it; counts for managers only.
     pub names: Vec<String>,
+    /// Of a machine that joins again: a request by the key that it had before.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub former: String,
 }
 
 /// The answer to both.
@@ -130,6 +133,8 @@ pub struct MemberLine {
     pub hosts: Vec<String>,
     /// The serial number of its newest certificate.
     pub serial: String,
+    /// Those of others that are still good.
+    pub older: Vec<String>,
     /// When that ends.
     pub expires: i64,
     /// Whether that is of the CA that signs now.
@@ -182,6 +187,9 @@ pub struct Revoke {
     pub kind: String,
     /// Whose certificates count no more.
     pub name: String,
+    /// Instead of both: the serial number of one certificate.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub serial: String,
 }
 
 /// The answer to that.

@@ -4,14 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{
-    ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier,
-};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -26,11 +23,17 @@ use crate::tls::peers::{Peers, Wanted, WantedOnly};
 use crate::tls::pki::Files;
 use crate::tls::pki::pin::Pin;
 use crate::tls::pki::revoked::Revoked;
+use crate::tls::signatures::{Signatures, signatures_as};
+use crate::tls::watched::Watched;
 use crate::tls::{pem, pinned};
 
 /// What it takes to open TLS connections. Cheap to clone. Changed files are used from the next connection on.
 #[derive(Clone)]
-pub struct ClientTls(Arc<Fresh<TlsConnector>>);
+pub struct ClientTls {
+    connector: Arc<Fresh<TlsConnector>>,
+    /// By what peers are judged for as long as they are connected.
+    revoked: Option<Revoked>,
+}
 
 impl ClientTls {
     /// After the classic matrix: `tls` does not verify the peer, `tlsverify` trusts `tlscacert` only; both
@@ -76,7 +79,8 @@ impl ClientTls {
     /// `Kind::Internal`, when rustls cannot be set up.
     pub fn pinned(pin: &Pin) -> Result<ClientTls> {
         let pin = pin.clone();
-        Fresh::new(Vec::new(), move || pinned::connector(&pin)).map(|fresh| ClientTls(Arc::new(fresh)))
+        let fresh = Fresh::new(Vec::new(), move || pinned::connector(&pin))?;
+        Ok(ClientTls { connector: Arc::new(fresh), revoked: None })
     }
 
     fn trusting(
@@ -97,13 +101,20 @@ impl ClientTls {
     }
 
     fn open(recipe: Recipe) -> Result<ClientTls> {
-        Fresh::new(recipe.files(), move || recipe.connector()).map(|fresh| ClientTls(Arc::new(fresh)))
+        let revoked = recipe.wanted.as_ref().map(|wanted| wanted.revoked.clone());
+        let fresh = Fresh::new(recipe.files(), move || recipe.connector())?;
+        Ok(ClientTls { connector: Arc::new(fresh), revoked })
     }
 
     /// Shakes hands over `tcp`; `host` is the name or address that the peer's certificate must carry.
     pub async fn connect(&self, host: &str, tcp: TcpStream) -> io::Result<TlsStream<Ahead>> {
         let name = ServerName::try_from(host.to_string()).map_err(io::Error::other)?;
-        self.0.get().connect(name, ahead(tcp)).await
+        self.connector.get().connect(name, ahead(tcp)).await
+    }
+
+    /// The same connection, which ends when the peer's certificate is revoked.
+    pub async fn connect_watched(&self, host: &str, tcp: TcpStream) -> io::Result<Watched> {
+        Ok(Watched::new(self.connect(host, tcp).await?, self.revoked.clone()))
     }
 }
 
@@ -137,7 +148,8 @@ impl Recipe {
     }
 
     fn connector(&self) -> Result<TlsConnector> {
-        let lenient = |roots| Arc::new(Lenient { provider: (*provider()).clone(), roots });
+        let signatures = Signatures(provider().signature_verification_algorithms);
+        let lenient = |roots| Arc::new(Lenient { signatures, roots });
         let roots = match &self.trust {
             Trust::Named(ca) | Trust::Unnamed(ca) => pem::roots(ca)?,
             Trust::Anyone => RootCertStore::empty(),
@@ -185,7 +197,7 @@ fn builder(time: Arc<Floor>) -> Result<ConfigBuilder<ClientConfig, WantsVerifier
 /// `--tlsverify`, nothing at all: encrypted, but to whomever answers.
 #[derive(Debug)]
 struct Lenient {
-    provider: CryptoProvider,
+    signatures: Signatures,
     roots: Option<RootCertStore>,
 }
 
@@ -200,31 +212,11 @@ impl ServerCertVerifier for Lenient {
     ) -> Result<ServerCertVerified, rustls::Error> {
         if let Some(roots) = &self.roots {
             let leaf = ParsedCertificate::try_from(leaf)?;
-            let algorithms = self.provider.signature_verification_algorithms.all;
+            let algorithms = self.signatures.0.all;
             verify_server_cert_signed_by_trust_anchor(&leaf, roots, intermediates, now, algorithms)?;
         }
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+    signatures_as!(signatures);
 }

@@ -7,11 +7,10 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, SignatureScheme};
+use rustls::{CertificateError, DistinguishedName};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Tls;
@@ -22,6 +21,7 @@ use crate::tls::identity::{Identity, Who};
 use crate::tls::pem;
 use crate::tls::pki::revoked::Revoked;
 use crate::tls::server::{Acceptor, serving};
+use crate::tls::signatures::signatures_as;
 
 /// Beyond a good chain: who is let in.
 #[derive(Clone)]
@@ -91,27 +91,7 @@ impl ClientCertVerifier for ManagersOnly {
         self.chain.root_hint_subjects()
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls12_signature(message, cert, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls13_signature(message, cert, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
-    }
+    signatures_as!(chain);
 }
 
 impl Admission {

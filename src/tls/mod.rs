@@ -16,6 +16,8 @@ mod pinned;
 pub mod pki;
 pub mod refusal;
 pub mod server;
+mod signatures;
+pub mod watched;
 
 #[cfg(test)]
 mod lint_tests;

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, Error as TlsError, RootCertStore};
 use tokio_rustls::TlsConnector;
 
 use crate::error::{Error, Kind, Result};
@@ -20,11 +20,15 @@ use crate::tls::identity::Who;
 use crate::tls::pki::BACKDATED;
 use crate::tls::pki::members::Own;
 use crate::tls::pki::pin::Pin;
+use crate::tls::signatures::{Signatures, signatures_as};
 
 /// Connects to a manager whose CA has this pin, and to nobody else.
 pub(super) fn connector(pin: &Pin) -> Result<TlsConnector> {
     let provider = ring::default_provider();
-    let verifier = Arc::new(Pinned { pin: pin.clone(), provider: provider.clone() });
+    let verifier = Arc::new(Pinned {
+        pin: pin.clone(),
+        signatures: Signatures(provider.signature_verification_algorithms),
+    });
     let config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::us(Kind::Internal, e.to_string()))?
@@ -37,7 +41,7 @@ pub(super) fn connector(pin: &Pin) -> Result<TlsConnector> {
 #[derive(Debug)]
 struct Pinned {
     pin: Pin,
-    provider: CryptoProvider,
+    signatures: Signatures,
 }
 
 impl ServerCertVerifier for Pinned {
@@ -60,7 +64,7 @@ impl ServerCertVerifier for Pinned {
             Own::of(std::slice::from_ref(leaf)).ok_or_else(|| refused("its certificate is none".into()))?;
         let start = u64::try_from(own.issued - BACKDATED).unwrap_or(0);
         let now = now.max(UnixTime::since_unix_epoch(Duration::from_secs(start)));
-        let algorithms = self.provider.signature_verification_algorithms.all;
+        let algorithms = self.signatures.0.all;
         verify_server_cert_signed_by_trust_anchor(&parsed, &roots, others, now, algorithms)?;
         if own.identity.kind != Who::Manager {
             return Err(refused(format!("that is no manager but {}", own.identity)));
@@ -74,25 +78,5 @@ impl ServerCertVerifier for Pinned {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+    signatures_as!(signatures);
 }

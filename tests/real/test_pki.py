@@ -1,5 +1,6 @@
 """The cluster's own certificates: one line makes a node, nobody else gets in, and a new CA breaks no stream."""
 
+import json
 import re
 import shutil
 import socket
@@ -172,6 +173,28 @@ class Pki(unittest.TestCase):
         self.assertIn("is for joining as agent", self.refused(self.new_token("agent").replace("-agent-", "-manager-")))
         name = re.search(r"as agent ([0-9a-f]{16})", done.out).group(1)
         self.ask("pki", "revoke", "agent", name)
+
+    def test_a_token_that_no_list_of_processes_shows(self):
+        home = session.state_dir() / "swarmd" / "pki-unsaid"
+        self.addCleanup(shutil.rmtree, home, True)
+        (home / "etc").mkdir(parents=True)
+        (home / "etc/config.toml").write_text("")
+        words = ("join", "--no-start", "--state-dir", str(home / "state"), "--config", str(home / "etc/config.toml"))
+        done = swarmd.run(*words, "--token", "-", MANAGER, typed=self.new_token("agent") + "\n")
+        self.assertEqual(done.code, 0, done)
+        again = swarmd.run(*words, MANAGER, env={"SWARMD_JOIN_TOKEN": self.new_token("agent")})
+        self.assertEqual(again.code, 0, again)
+        name, same = (re.search(r"as agent ([0-9a-f]{16})", one.out).group(1) for one in (done, again))
+        self.addCleanup(self.ask, "pki", "revoke", "agent", name)
+        self.assertEqual(name, same, "a machine that joins again is the agent that it was")
+
+        def older():
+            members = json.loads(self.ask("pki", "status", "--json"))["members"]
+            return [serial for one in members if one["name"] == name for serial in one["older"]]
+
+        first, = older()
+        self.assertIn("1 certificates", self.ask("pki", "revoke", "--serial", first))
+        self.assertEqual(older(), [])
 
     def test_somebody_in_between_hears_nothing(self):
         impostor = Impostor()

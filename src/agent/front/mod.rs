@@ -9,8 +9,8 @@
 
 mod carry;
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ use crate::tls::server::Acceptor;
 
 /// Connections at once. A manager holds one for each call under way, and some more for the next ones.
 const CONNECTIONS: usize = 2048;
-/// Handshakes at once: a newcomer takes the place of whoever has been at it for longest.
+/// Handshakes at once: a newcomer takes the place of whoever has been at it for longest, of the address that has most.
 const HANDSHAKES: usize = 64;
 /// A handshake must be done within this time.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
@@ -112,7 +112,7 @@ impl Front {
 }
 
 async fn serve(listener: TcpListener, door: Arc<Door>, beat: Beat, connections: TaskTracker) {
-    let mut handshakes: VecDeque<AbortHandle> = VecDeque::new();
+    let mut handshakes: VecDeque<(IpAddr, AbortHandle)> = VecDeque::new();
     let mut beats = tokio::time::interval(beat::PERIOD);
     loop {
         let accepted = tokio::select! {
@@ -125,9 +125,9 @@ async fn serve(listener: TcpListener, door: Arc<Door>, beat: Beat, connections: 
         };
         match accepted {
             Ok((tcp, peer)) => {
-                handshakes.retain(|one| !one.is_finished());
+                handshakes.retain(|(_, one)| !one.is_finished());
                 if handshakes.len() >= HANDSHAKES
-                    && let Some(longest) = handshakes.pop_front()
+                    && let Some((_, longest)) = crowded(&handshakes).and_then(|at| handshakes.remove(at))
                 {
                     longest.abort();
                 }
@@ -137,7 +137,7 @@ async fn serve(listener: TcpListener, door: Arc<Door>, beat: Beat, connections: 
                         connections.spawn(carry::carry(door, stream, peer));
                     }
                 });
-                handshakes.push_back(greeted.abort_handle());
+                handshakes.push_back((peer.ip().to_canonical(), greeted.abort_handle()));
             }
             Err(e) => {
                 tracing::warn!("cannot accept a connection: {e}");
@@ -145,6 +145,14 @@ async fn serve(listener: TcpListener, door: Arc<Door>, beat: Beat, connections: 
             }
         }
     }
+}
+
+/// The first of those whose address has most: so one that begins many pushes out its own, and nobody else's.
+fn crowded<T>(handshakes: &VecDeque<(IpAddr, T)>) -> Option<usize> {
+    let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+    handshakes.iter().for_each(|(address, _)| *counts.entry(*address).or_default() += 1);
+    let most = counts.values().max()?;
+    handshakes.iter().position(|(address, _)| counts.get(address) == Some(most))
 }
 
 async fn shake_hands(door: &Door, tcp: TcpStream, peer: SocketAddr) -> Option<TlsStream<Ahead>> {

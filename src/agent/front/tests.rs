@@ -337,3 +337,12 @@ async fn the_end_waits_for_what_is_owed() {
     hears(&mut asking, "answer").await;
     timeout(PATIENCE, rig.front.stopped()).await.expect("nothing is owed any more");
 }
+
+#[test]
+fn who_begins_many_handshakes_pushes_out_its_own() {
+    let (one, other): (IpAddr, IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+    let all = |addresses: &[IpAddr]| addresses.iter().map(|address| (*address, ())).collect::<VecDeque<_>>();
+    assert_eq!(crowded(&all(&[other, one, one])), Some(1));
+    assert_eq!(crowded(&all(&[other, one])), Some(0), "of equals the longest");
+    assert_eq!(crowded(&all(&[])), None);
+}

@@ -62,24 +62,32 @@ pub enum Page {
 impl Page {
     /// Whether it is about certificates: any manager answers that, and asks the one with the CA if it must.
     pub fn is_pki(self) -> bool {
-        use Page::{
-            Authority, Finish, Join, NewToken, NewUser, Pki, Renew, Revoke, RevokeToken, Rotate, Tokens,
-            Trust,
-        };
-        matches!(
-            self,
-            Join | Renew
-                | Trust
-                | Authority
-                | Tokens
-                | NewToken
-                | RevokeToken
-                | Pki
-                | Rotate
-                | Finish
-                | Revoke
-                | NewUser
-        )
+        match self {
+            Page::Join
+            | Page::Renew
+            | Page::Trust
+            | Page::Authority
+            | Page::Tokens
+            | Page::NewToken
+            | Page::RevokeToken
+            | Page::Pki
+            | Page::Rotate
+            | Page::Finish
+            | Page::Revoke
+            | Page::NewUser => true,
+            Page::Leader
+            | Page::Nodes
+            | Page::Node
+            | Page::NodeRemove
+            | Page::Labels
+            | Page::Pause
+            | Page::Resume
+            | Page::Drain
+            | Page::Rebalance
+            | Page::Explain
+            | Page::Plan
+            | Page::Status => false,
+        }
     }
 }
 
@@ -100,7 +108,18 @@ impl Api {
             Page::Explain => Ok(answer(&self.explain(name).await?)),
             Page::Status => Ok(answer(&self.tell_status())),
             Page::Plan => Ok(answer(&self.plan(read(&body)?).await?)),
-            _ => self.pki(page, &call, name, &body).await,
+            Page::Join
+            | Page::Renew
+            | Page::Trust
+            | Page::Authority
+            | Page::Tokens
+            | Page::NewToken
+            | Page::RevokeToken
+            | Page::Pki
+            | Page::Rotate
+            | Page::Finish
+            | Page::Revoke
+            | Page::NewUser => self.pki(page, &call, name, &body).await,
         }
     }
 }

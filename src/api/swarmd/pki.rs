@@ -18,6 +18,7 @@ use crate::clock;
 use crate::docker::http::Body;
 use crate::docker::json::flaw;
 use crate::enroll::Errand;
+use crate::enroll::limit::Limiter;
 use crate::enroll::talk::{Minted, NewUser, Request, SCHEME};
 use crate::error::{Error, Kind, Result};
 use crate::tls::identity::{Identity, Who};
@@ -48,7 +49,20 @@ impl Api {
             Page::Finish => (Errand::Finish(read(body)?), false),
             Page::NewUser => (new_user(read(body)?), false),
             Page::Revoke => (Errand::Revoke(read(body)?), false),
-            _ => (Errand::Standing, false),
+            Page::Pki => (Errand::Standing, false),
+            // Each by its name: a page that is forgotten here does not compile, rather than tell how things stand.
+            Page::Leader
+            | Page::Nodes
+            | Page::Node
+            | Page::NodeRemove
+            | Page::Labels
+            | Page::Pause
+            | Page::Resume
+            | Page::Drain
+            | Page::Rebalance
+            | Page::Explain
+            | Page::Plan
+            | Page::Status => return Err(Error::us(Kind::Internal, "this page is not about certificates")),
         };
         let mut value = self.run(call, errand).await?;
         if adds {
@@ -80,7 +94,7 @@ impl Api {
 
     /// Somebody who shows a join token.
     fn joining(&self, call: &Call, request: Request) -> Result<Errand> {
-        self.not_too_often(call)?;
+        self.not_too_often(call, Limiter::admit)?;
         let shown = call.header(AUTHORIZATION.as_str()).and_then(|text| text.strip_prefix(SCHEME));
         let parts: Vec<&str> = shown.unwrap_or_default().splitn(3, '-').collect();
         let [joins, id, secret] = parts.as_slice() else {
@@ -94,7 +108,7 @@ impl Api {
 
     /// A member, by the certificate that it shows.
     fn renewing(&self, call: &Call, request: Request) -> Result<Errand> {
-        self.not_too_often(call)?;
+        self.not_too_often(call, Limiter::admit_member)?;
         let kind = match call.caller.standing {
             Standing::Agent => Who::Agent,
             Standing::Manager => Who::Manager,
@@ -114,10 +128,10 @@ impl Api {
             .map_err(|e| Error::client(Kind::Invalid, format!("no errand: {}", flaw(&e))))
     }
 
-    fn not_too_often(&self, call: &Call) -> Result<()> {
+    fn not_too_often(&self, call: &Call, admit: impl Fn(&mut Limiter, IpAddr, u64) -> bool) -> Result<()> {
         let Some(from) = address(call) else { return Ok(()) };
         let mut seen = self.joining.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match seen.admit(from, clock::since_boot().as_secs()) {
+        match admit(&mut seen, from, clock::since_boot().as_secs()) {
             true => Ok(()),
             false => {
                 let status = Kind::Status(StatusCode::TOO_MANY_REQUESTS.as_u16());

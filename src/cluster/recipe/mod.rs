@@ -32,6 +32,12 @@ pub struct Recipe {
     pub node: String,
     /// Whether it ran. Paused and restarting ones did.
     pub running: bool,
+    /// ID of the image that it was made of; empty in records of before.
+    #[serde(default)]
+    pub image_id: String,
+    /// By what a registry has that image, `name@sha256:...`, if one does.
+    #[serde(default)]
+    pub image_digests: Vec<String>,
     /// The create body. CPU shares are a number of CPUs, as users give them.
     pub body: Object,
     /// Bodies by which its networks are made where nobody has them any more.
@@ -69,7 +75,11 @@ impl Recipe {
             networking.set("EndpointsConfig", &endpoints);
             body.set("NetworkingConfig", &networking);
         }
+        let image_id: String = inspected.get("Image").unwrap_or_default();
+        let image = node.inventory.images.iter().find(|image| image.fields.id == image_id);
         Some(Recipe {
+            image_digests: image.map(|image| image.fields.repo_digests.clone()).unwrap_or_default(),
+            image_id,
             running: inspected.object("State").get("Running").unwrap_or(false),
             name: name.trim_start_matches('/').to_string(),
             node: node.name().to_string(),

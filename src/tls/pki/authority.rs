@@ -17,6 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::tls::identity::{Identity, Role, Who};
 use crate::tls::pem;
 use crate::tls::pki::book::{Book, Record, Revocation};
+use crate::tls::pki::claims::{Claims, former_agent};
 use crate::tls::pki::issue::{self, Leaf};
 use crate::tls::pki::pin::{Joins, Pin};
 use crate::tls::pki::tokens::Tokens;
@@ -40,6 +41,7 @@ pub(super) struct State {
     /// The CA signed by the one before it, during a rotation.
     pub(super) cross: Option<String>,
     pub(super) book: Book,
+    pub(super) claims: Claims,
     pub(super) tokens: Tokens,
 }
 
@@ -78,6 +80,8 @@ pub struct Applicant<'a> {
     pub hostname: &'a str,
     /// Names and addresses that a manager is reached by.
     pub names: &'a [String],
+    /// Of a machine that joins again: a request with the key that it had, PEM. It is the same agent then.
+    pub former: Option<&'a str>,
 }
 
 impl Authority {
@@ -111,7 +115,7 @@ impl Authority {
         let mut book = Book { issued, revoked: revoked::read(&files.revoked())?.revoked };
         book.prune(now);
         let tokens = json(&files.tokens())?.unwrap_or_default();
-        let state = Mutex::new(State { ca, former, cross, book, tokens });
+        let state = Mutex::new(State { ca, former, cross, book, claims: Claims::default(), tokens });
         Ok(Authority(Arc::new(Inner { files: files.clone(), life, state })))
     }
 
@@ -119,7 +123,7 @@ impl Authority {
     ///
     /// # Errors
     /// `Kind::Permission` for a token that opens nothing, `Kind::Invalid` for a request that is none, `Kind::Conflict` for
-    /// a key that has been certified already: requests are not taken twice.
+    /// a key that has been certified already (requests are not taken twice), or for another agent's address.
     pub fn join(
         &self,
         id: &str,
@@ -130,15 +134,20 @@ impl Authority {
     ) -> Result<Issued> {
         let wanted = request::read(who.request)?;
         let mut state = self.state();
+        // Whoever has no token hears of nothing else.
+        state.tokens.clone().spend(id, secret, joins, now)?;
         if state.book.owner_of(Pin::of_key(&wanted.spki).text()).is_some() {
             return Err(Error::client(Kind::Conflict, "this key has a certificate already")
                 .advise("run `swarmd join` again: it makes a new key"));
         }
         let name = match joins {
-            Joins::Agent => hex(&random::<8>()?),
+            Joins::Agent => match former_agent(who, &state.book) {
+                Some(name) => name,
+                None => hex(&random::<8>()?),
+            },
             Joins::Manager => manager_name(who.hostname, &state.book)?,
         };
-        let hosts = hosts(joins.who(), None, who, &state.book)?;
+        let hosts = state.claims.hosts(joins.who(), Some(&name), who, &state.book, now)?;
         // Spent before anything is signed: whatever happens now, it is not used twice.
         self.change_tokens(&mut state, |tokens| tokens.spend(id, secret, joins, now))?;
         let leaf = Leaf { who: joins.who(), name, hosts, life: self.0.life };
@@ -148,7 +157,7 @@ impl Authority {
     /// The next certificate of a member; `owner` is who its present one says it is.
     ///
     /// # Errors
-    /// `Kind::Permission` for who is no member, or was revoked, or asks for a key of somebody else.
+    /// `Kind::Permission` for who is no member, is not on the book, or asks too often, or for a key of somebody else.
     pub fn renew(&self, owner: &Identity, who: &Applicant<'_>, now: i64) -> Result<Issued> {
         let refused =
             |why: &str| Error::client(Kind::Permission, format!("{owner} gets no certificate: {why}"));
@@ -158,15 +167,17 @@ impl Authority {
         }
         let wanted = request::read(who.request)?;
         let mut state = self.state();
-        if state.book.revoked.contains_key(&owner.serial) {
-            return Err(refused("it was revoked"));
-        }
         let unit = owner.kind.unit().unwrap_or_default();
+        if let Some(why) = state.book.bars((unit, &owner.name), &owner.serial, self.0.life, now) {
+            return Err(refused(why));
+        }
         let of_another = |found: (&str, &str)| found != (unit, owner.name.as_str());
         if state.book.owner_of(Pin::of_key(&wanted.spki).text()).is_some_and(of_another) {
             return Err(refused("the key is somebody else's"));
         }
-        let hosts = hosts(owner.kind, Some(&owner.name), who, &state.book)?;
+        let State { claims, book, .. } = &mut *state;
+        claims.seen(owner, who.peer, book);
+        let hosts = claims.hosts(owner.kind, Some(&owner.name), who, book, now)?;
         let leaf = Leaf { who: owner.kind, name: owner.name.clone(), hosts, life: self.0.life };
         self.sign(&mut state, &leaf, who.hostname, &wanted, now)
     }
@@ -225,6 +236,15 @@ impl Authority {
         let count = book.revoke(kind, name);
         self.keep_book(&mut state, book)?;
         Ok(count)
+    }
+
+    /// The certificate with this serial number counts no more. The number of such: one, or none.
+    pub fn revoke_one(&self, serial: &str) -> Result<usize> {
+        let mut state = self.state();
+        let mut book = state.book.clone();
+        let found = book.revoke_one(serial);
+        self.keep_book(&mut state, book)?;
+        Ok(usize::from(found))
     }
 
     /// Certificates that may be in use, the oldest first.
@@ -352,16 +372,6 @@ impl Ca {
     /// How long a certificate of it may live.
     fn longest(&self, now: i64) -> Duration {
         Duration::from_secs(u64::try_from(self.ends.saturating_sub(now)).unwrap_or(0))
-    }
-}
-
-/// What the certificate of a member carries.
-fn hosts(kind: Who, name: Option<&str>, who: &Applicant<'_>, book: &Book) -> Result<Vec<String>> {
-    match (kind, who.peer) {
-        (Who::Manager, peer) => policy::of_manager(peer, who.names),
-        (_, Some(peer)) => policy::of_agent(peer, who.hostname, name, &book.issued),
-        (_, None) => Err(Error::client(Kind::Permission, "an agent asks from its own address")
-            .advise("name the manager by its address, not by its unix socket")),
     }
 }
 

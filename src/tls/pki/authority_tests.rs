@@ -70,7 +70,7 @@ impl Member {
     }
 
     pub(super) fn at(&self, peer: &str) -> Applicant<'_> {
-        Applicant { request: &self.request, peer: Some(ip(peer)), hostname: "pi", names: &[] }
+        Applicant { request: &self.request, peer: Some(ip(peer)), hostname: "pi", names: &[], former: None }
     }
 
     pub(super) fn takes(&self, issued: &Issued) {

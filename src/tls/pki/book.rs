@@ -4,12 +4,15 @@
 //! certificates of a user or node are found for revocation, and how far a rotation of the CA is.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 /// Certificates of one owner that are kept valid beside each other: a renewed one still counts until it expires, but
 /// not without bound.
 const BESIDE: usize = 8;
+/// Whoever has that many gets the next one after this part of a life: so the lists grow by no more than that.
+const PACE: u64 = 256;
 /// How long a revoked certificate is listed beyond its end, in seconds: clocks differ, and who judges by the list may
 /// judge the end by another one.
 const LISTED_ON: i64 = 7 * 24 * 3600;
@@ -85,6 +88,37 @@ impl Book {
         for serial in &serials[..serials.len().saturating_sub(BESIDE)] {
             self.revoke_serial(serial);
         }
+    }
+
+    /// Why the holder of this certificate gets no next one, if it gets none. `life`: that of certificates.
+    pub fn bars(&self, owner: (&str, &str), serial: &str, life: Duration, now: i64) -> Option<&'static str> {
+        if self.revoked.contains_key(serial) {
+            return Some("it was revoked");
+        }
+        let own: Vec<&Record> = self.issued.iter().filter(|record| record.owner() == owner).collect();
+        if !own.iter().any(|record| record.serial == serial) {
+            return Some("its certificate is not on the book of this CA: `swarmd join` makes a new one");
+        }
+        let pace = i64::try_from(life.as_secs() / PACE).unwrap_or(i64::MAX);
+        // Not by a clock that was set back.
+        let lately = |record: &&Record| (0..pace).contains(&now.saturating_sub(record.issued));
+        match own.len() >= BESIDE && own.last().is_some_and(lately) {
+            true => Some("it was renewed too often lately"),
+            false => None,
+        }
+    }
+
+    /// The certificate with this serial number counts no more. Whether there was one.
+    pub fn revoke_one(&mut self, serial: &str) -> bool {
+        let before = self.issued.len();
+        self.revoke_serial(serial);
+        self.issued.len() != before
+    }
+
+    /// The other certificates of the owner of this one that are still good.
+    pub fn beside(&self, newest: &Record, now: i64) -> Vec<String> {
+        let other = |r: &&Record| r.owner() == newest.owner() && r.serial != newest.serial && r.expires > now;
+        self.issued.iter().filter(other).map(|r| r.serial.clone()).collect()
     }
 
     /// All certificates of an owner count no more. Their number.
@@ -165,6 +199,29 @@ mod tests {
         assert!(book.issued.is_empty() && book.revoked.len() == 2, "clocks differ");
         assert!(book.prune(100 + LISTED_ON));
         assert_eq!(book, Book::default());
+    }
+
+    #[test]
+    fn only_who_is_on_the_book_renews_and_not_without_end() {
+        let (mut book, life) = (Book::default(), Duration::from_secs(PACE * 10));
+        let owner = ("agent", "n1");
+        book.add(record("a", "n1", 9999, "ca"));
+        book.add(record("b", "n2", 9999, "ca"));
+        assert_eq!(book.bars(owner, "a", life, 5), None);
+        for (serial, why) in [("b", "not on the book"), ("c", "not on the book")] {
+            assert!(book.bars(owner, serial, life, 5).unwrap().contains(why), "{serial}");
+        }
+        assert!(book.revoke_one("b") && !book.revoke_one("b") && !book.revoke_one("c"));
+        assert_eq!(book.bars(("agent", "n2"), "b", life, 5), Some("it was revoked"));
+        for n in 1..BESIDE {
+            book.add(Record { issued: 100, ..record(&n.to_string(), "n1", 9999, "ca") });
+        }
+        assert!(book.bars(owner, "a", life, 109).unwrap().contains("too often"));
+        assert_eq!(book.bars(owner, "a", life, 110), None);
+        assert_eq!(book.bars(owner, "a", life, 50), None, "the clock was set back");
+        let newest = book.latest()[0].clone();
+        assert_eq!(book.beside(&newest, 0).len(), BESIDE - 1);
+        assert_eq!(book.beside(&newest, 9999), [""; 0]);
     }
 
     #[test]

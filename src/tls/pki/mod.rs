@@ -13,6 +13,7 @@
 
 pub mod authority;
 pub mod book;
+pub mod claims;
 pub mod issue;
 pub mod members;
 mod minting;
@@ -26,6 +27,8 @@ pub mod tokens;
 
 #[cfg(test)]
 pub(crate) mod authority_tests;
+#[cfg(test)]
+mod claims_tests;
 #[cfg(test)]
 mod life_tests;
 #[cfg(test)]

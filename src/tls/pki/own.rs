@@ -71,6 +71,7 @@ pub fn prepare(config: &Config, machine: &Machine) -> Result<Option<Authority>> 
     };
     match &authority {
         Some(authority) => {
+            authority.share(&config.pki.shared_addresses);
             keep_own(authority, config, machine, false, now)?;
         }
         None => is_valid(&files, now)?,
@@ -108,6 +109,7 @@ pub fn keep_own(
         peer: None,
         hostname: &machine.hostname,
         names: &names,
+        former: None,
     };
     let before = own.as_ref().map(|own| own.identity.name.as_str());
     let issued = authority.issue_own(&applicant, before, now)?;

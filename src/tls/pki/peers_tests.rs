@@ -1,6 +1,11 @@
 //! Whom a member with the cluster's certificates talks to: held against what the CA issues.
 
+use std::time::Duration;
+
+use hyper::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use super::authority_tests::{Boss, Member, boss};
 use super::pin::Joins;
@@ -8,6 +13,8 @@ use super::revoked::{self, Listed};
 use super::{Files, members};
 use crate::clock;
 use crate::config::{Config, Pki, Tls};
+use crate::docker::endpoint::Endpoint;
+use crate::docker::http::Client;
 use crate::tls::server::acceptor;
 use crate::tls::{ClientTls, Peers};
 
@@ -96,6 +103,49 @@ async fn who_was_revoked_is_nobody_any_more() {
     assert!(meet(&managers, &other.tls(), "10.0.0.8").await.unwrap_err().contains("Revoked"));
     assert!(meet(&engines, &agent.tls(), "127.0.0.1").await.unwrap_err().contains("Revoked"));
     assert_eq!(meet(&managers, &boss.tls(), "boss").await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_connection_that_is_kept_ends_when_its_peer_is_revoked() {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let boss = boss();
+    let (agent, manager) =
+        (joined(&boss, Joins::Agent, "127.0.0.1"), joined(&boss, Joins::Manager, "10.0.0.8"));
+    let machine = Machine::of(&manager);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = Endpoint::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+    let client = Client::new(at, Some(machine.towards(Peers::Engines)));
+    let acceptor = acceptor(&agent.tls()).unwrap().unwrap();
+    let (answered, revoked) = tokio::sync::oneshot::channel();
+    let engine = tokio::spawn(async move {
+        let mut stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+        assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK").await.unwrap();
+        stream.flush().await.unwrap();
+        // Kept for the next call: nothing comes, and nothing ends.
+        let quiet = timeout(Duration::from_millis(1500), stream.read(&mut [0; 1])).await.is_err();
+        answered.send(quiet).unwrap();
+        let ended = timeout(PATIENCE, stream.read(&mut [0; 1])).await.expect("in time");
+        assert!(!ended.is_ok_and(|n| n > 0), "not another call");
+        // Nor does a new one come about.
+        let (tcp, _) = timeout(PATIENCE, listener.accept()).await.expect("in time").unwrap();
+        assert!(match acceptor.accept(tcp).await {
+            Ok(mut stream) => stream.read(&mut [0; 1]).await.map_or(true, |n| n == 0),
+            Err(_) => true,
+        });
+    });
+    let (status, _) = client.call(Method::GET, "/_ping", PATIENCE).await.unwrap();
+    assert_eq!(status, 200);
+    assert!(revoked.await.unwrap(), "a good one stays open");
+    let name = boss.authority.issued().iter().find(|r| r.kind == "agent").unwrap().name.clone();
+    boss.authority.revoke("agent", &name).unwrap();
+    let listed = Listed { revoked: boss.authority.revoked() };
+    revoked::write(&Files::below(&machine.config.pki_dir()), &listed).unwrap();
+    let error = client.call(Method::GET, "/_ping", PATIENCE).await.unwrap_err();
+    assert!(error.to_string().contains("evoked"), "{error}");
+    // Ours ends by itself if that call did not end it.
+    let _ = client.call(Method::GET, "/_ping", PATIENCE).await;
+    timeout(PATIENCE, engine).await.expect("in time").unwrap();
 }
 
 #[tokio::test]

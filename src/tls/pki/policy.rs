@@ -1,7 +1,7 @@
 //! Which names and addresses a certificate carries. Pure.
 //!
-//! A manager is trusted: it gets what it says of itself. An agent gets the address that it asks from, which nobody else
-//! can have asked from, and its host name if that is nobody else's. So no agent ever has a certificate for a manager, nor
+//! A manager is trusted: it gets what it says of itself. An agent gets the address that it asks from, unless that is
+//! another's (`claims`), and its host name if that is nobody else's. So no agent ever has a certificate for a manager, nor
 //! for another agent.
 
 use std::net::IpAddr;

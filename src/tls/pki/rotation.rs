@@ -6,7 +6,7 @@
 //!  finish:  the old CA is trusted no more: by itself once nobody has a certificate of it, or by order
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rcgen::{KeyPair, PublicKeyData};
 
@@ -27,6 +27,8 @@ pub struct Standing {
     pub members: Vec<Record>,
     /// The serial numbers of those that are not of the CA that signs.
     pub behind: BTreeSet<String>,
+    /// By the serial numbers of those: of others that their owners have and that are still good.
+    pub older: BTreeMap<String, Vec<String>>,
 }
 
 impl Authority {
@@ -87,6 +89,12 @@ impl Authority {
         Standing {
             rotating: !state.former.is_empty(),
             behind: state.book.behind(ca.text()).into_iter().filter(live).map(|r| r.serial.clone()).collect(),
+            older: state
+                .book
+                .latest()
+                .iter()
+                .map(|r| (r.serial.clone(), state.book.beside(r, now)))
+                .collect(),
             members: state.book.latest().into_iter().filter(live).cloned().collect(),
             ca,
         }

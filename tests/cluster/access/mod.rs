@@ -1,6 +1,8 @@
 //! Who may do what, over TLS with certificates that name a role: every route, and every way to say something else in a
 //! body than what is looked at.
 
+mod images;
+mod lists;
 mod people;
 
 use futures_util::future::join_all;

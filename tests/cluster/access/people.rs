@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    IsCa, KeyPair, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, SanType,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -20,7 +20,8 @@ use crate::sim::SimEngine;
 /// A manager of simulated engines with `tlsverify`.
 pub struct Guarded {
     pub manager: Manager,
-    ca: CertifiedIssuer<'static, KeyPair>,
+    ca: Issuer<'static, KeyPair>,
+    root: CertificateDer<'static>,
     directory: tempfile::TempDir,
 }
 
@@ -37,17 +38,13 @@ impl Guarded {
         let directory = tempfile::tempdir().expect("a directory");
         let mut params = CertificateParams::new(vec![]).expect("parameters");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a CA");
-        let (cert, key) = leaf(&ca, &[(DnType::CommonName, "boss")], true);
-        for (name, pem) in [("ca", ca.pem()), ("cert", cert), ("key", key)] {
+        let key = KeyPair::generate().expect("a key");
+        let root = params.self_signed(&key).expect("a CA");
+        let (pem, root) = (root.pem(), root.der().clone());
+        let ca = Issuer::new(params, key);
+        let (cert, key) = leaf(&ca, &[(DnType::CommonName, "boss")], &["127.0.0.1"]);
+        for (name, pem) in [("ca", pem), ("cert", cert), ("key", key)] {
             std::fs::write(directory.path().join(name), pem).expect("a file");
-        }
-        // The engines speak no TLS, and on a unix socket nobody does.
-        let mut nodes = Vec::new();
-        for engine in engines {
-            let path = directory.path().join(engine.name());
-            relay(UnixListener::bind(&path).expect("a socket"), engine.addr);
-            nodes.push(format!("unix://{}", path.display()));
         }
         let file = |name: &str| directory.path().join(name).display().to_string();
         let more = format!(
@@ -56,20 +53,45 @@ impl Guarded {
             file("cert"),
             file("key"),
         );
-        let manager = Manager::listing(&format!("nodes://{}", nodes.join(",")), &more);
-        let guarded = Guarded { manager, ca, directory };
+        let manager = Manager::listing(&on_sockets(engines, &directory), &more);
+        let guarded = Guarded { manager, ca, root, directory };
+        guarded.is_ready(engines.len()).await;
+        guarded
+    }
+
+    /// The same in a cluster that makes its own certificates. What `person` shows is by its CA, but not on its book.
+    /// `pki`: further lines of that table.
+    pub async fn with_pki(engines: &[SimEngine], pki: &str) -> Guarded {
+        let directory = tempfile::tempdir().expect("a directory");
+        let more = format!("[pki]\nenabled = true\n{pki}\n");
+        let manager = Manager::listing(&on_sockets(engines, &directory), &more);
+        let file =
+            |name: &str| std::fs::read_to_string(manager.state().join("pki").join(name)).expect("a file");
+        let key = KeyPair::from_pem(&file("ca-key.pem")).expect("a key");
+        let root = CertificateDer::from_pem_slice(file("ca.pem").as_bytes()).expect("a CA");
+        let ca = Issuer::from_ca_cert_der(&root, key).expect("a CA");
+        let guarded = Guarded { manager, ca, root, directory };
+        guarded.is_ready(engines.len()).await;
+        guarded
+    }
+
+    async fn is_ready(&self, engines: usize) {
         until("all engines healthy", async || {
-            let info = guarded.local("GET", "/swarmd/v1/status", "").await.json();
-            (info["healthy"] == engines.len()).then_some(())
+            let info = self.local("GET", "/swarmd/v1/status", "").await.json();
+            (info["healthy"] == engines).then_some(())
         })
         .await;
-        guarded
     }
 
     /// Somebody whose certificate says this.
     pub fn person(&self, subject: &[(DnType, &str)]) -> Person {
-        let (cert, key) = leaf(&self.ca, subject, false);
-        self.with(Some((cert, key)))
+        self.with(Some(leaf(&self.ca, subject, &[])))
+    }
+
+    /// A machine whose certificate is for these addresses.
+    pub fn machine(&self, kind: &str, name: &str, hosts: &[&str]) -> Person {
+        let subject = [(DnType::OrganizationalUnitName, kind), (DnType::CommonName, name)];
+        self.with(Some(leaf(&self.ca, &subject, hosts)))
     }
 
     /// A user.
@@ -88,7 +110,7 @@ impl Guarded {
 
     fn with(&self, pair: Option<(String, String)>) -> Person {
         let mut roots = rustls::RootCertStore::empty();
-        roots.add(self.ca.der().clone()).expect("a root");
+        roots.add(self.root.clone()).expect("a root");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -109,6 +131,18 @@ impl Guarded {
     pub async fn local(&self, method: &str, path: &str, body: &str) -> Answer {
         let stream = UnixStream::connect(self.manager.socket()).await.expect("the manager listens");
         ask(stream, &text(method, path, "Content-Type: application/json\r\n", body)).await.expect("an answer")
+    }
+
+    /// The same, for an answer without a length: all of it, to its end.
+    pub async fn local_stream(&self, method: &str, path: &str, body: &str) -> String {
+        let mut stream = UnixStream::connect(self.manager.socket()).await.expect("the manager listens");
+        stream
+            .write_all(&text(method, path, "Content-Type: application/json\r\n", body))
+            .await
+            .expect("a call");
+        let mut whole = Vec::new();
+        within("an answer", stream.read_to_end(&mut whole)).await.expect("an answer");
+        String::from_utf8_lossy(&whole).into_owned()
     }
 }
 
@@ -186,24 +220,31 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, bytes: &[u8]) -> 
     Some(Answer { status, headers, body })
 }
 
-fn leaf(
-    ca: &CertifiedIssuer<'static, KeyPair>,
-    subject: &[(DnType, &str)],
-    server: bool,
-) -> (String, String) {
+fn leaf(ca: &Issuer<'static, KeyPair>, subject: &[(DnType, &str)], hosts: &[&str]) -> (String, String) {
     let mut params = CertificateParams::new(vec![]).expect("parameters");
     params.distinguished_name = DistinguishedName::new();
     for (part, value) in subject {
         params.distinguished_name.push(part.clone(), *value);
     }
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    if server {
+    if !hosts.is_empty() {
         params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
-        params.subject_alt_names = vec![SanType::IpAddress([127, 0, 0, 1].into())];
+        let address = |host: &&str| SanType::IpAddress(host.parse().expect("an address"));
+        params.subject_alt_names = hosts.iter().map(address).collect();
     }
     let key = KeyPair::generate().expect("a key");
     let cert = params.signed_by(&key, ca).expect("a certificate");
     (cert.pem(), key.serialize_pem())
+}
+
+/// Engines on unix sockets: they speak no TLS, and there nobody does.
+fn on_sockets(engines: &[SimEngine], directory: &tempfile::TempDir) -> String {
+    let node = |engine: &SimEngine| {
+        let path = directory.path().join(engine.name());
+        relay(UnixListener::bind(&path).expect("a socket"), engine.addr);
+        format!("unix://{}", path.display())
+    };
+    format!("nodes://{}", engines.iter().map(node).collect::<Vec<_>>().join(","))
 }
 
 /// Carries connections of a unix socket to an engine.

@@ -30,12 +30,12 @@ def _environment(extra=()):
     return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(session.state_dir() / "home"), "RUST_BACKTRACE": "1", **dict(extra)}
 
 
-def run(*arguments, timeout=30, env=(), within=()):
+def run(*arguments, timeout=30, env=(), within=(), typed=""):
     """Runs swarmd to its end (`create`, `list`, `check`, or something that must fail); returns a `Result`. `within` is
-    put before the command, to run it elsewhere (see `lan`)."""
+    put before the command, to run it elsewhere (see `lan`); `typed` is on its standard input."""
     command = [*within, binary(), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, env=_environment(env), timeout=timeout)
+        done = subprocess.run(command, capture_output=True, input=typed.encode(), env=_environment(env), timeout=timeout)
     except subprocess.TimeoutExpired as late:
         raise CommandFailed(f"no end within {timeout} s: {Result(command, None, late.stdout or b'', late.stderr or b'')}") from None
     return Result(command, done.returncode, done.stdout, done.stderr)
