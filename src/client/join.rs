@@ -7,8 +7,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 
-use crate::client::{Answer, drop_in};
 pub use crate::client::join_plan::Plan;
+use crate::client::{Answer, drop_in};
 use crate::clock;
 use crate::discovery::lan::interfaces;
 use crate::docker::endpoint::Endpoint;
