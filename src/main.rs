@@ -1,6 +1,6 @@
 //! The program: reads its command line, runs what it says, turns errors into exit codes.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -50,6 +50,9 @@ fn execute(command: Command, inherited: Inherited) -> Outcome {
             asked(block_on(client::ask(&target, &question, json, &mut say)))
         }
         Command::Enroll(plan) => {
+            if plan.token.is_none() && std::io::stdin().is_terminal() {
+                eprint!("join token: ");
+            }
             asked(plan.with_token(std::io::stdin()).and_then(|plan| block_on(client::join::join(&plan))))
         }
         Command::Print(text) => Outcome::text(text),

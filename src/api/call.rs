@@ -36,11 +36,14 @@ impl Peer {
     /// Who it is, for what belongs to a client rather than to a connection: its address, or `unix` for all
     /// processes of this machine.
     pub fn client(&self) -> String {
+        self.address().map_or_else(|| "unix".to_string(), |addr| addr.ip().to_canonical().to_string())
+    }
+
+    /// Its address; a process of this machine has none.
+    pub fn address(&self) -> Option<SocketAddr> {
         match self {
-            Peer::Tcp(addr) | Peer::Stranger(addr) | Peer::Behind(addr) => {
-                addr.ip().to_canonical().to_string()
-            }
-            Peer::Unix => "unix".to_string(),
+            Peer::Tcp(addr) | Peer::Stranger(addr) | Peer::Behind(addr) => Some(*addr),
+            Peer::Unix => None,
         }
     }
 }

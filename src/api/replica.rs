@@ -285,7 +285,9 @@ fn passed(call: &Call, body: Body) -> Result<Request<Body>> {
 
 /// Tells another manager where a call comes from, and what it is called.
 pub fn name_client(call: &Call, headers: &mut HeaderMap) {
-    let client = HeaderValue::try_from(call.peer.to_string());
+    // The bare address: without a certificate, too, it is what the other one's record names.
+    let client =
+        HeaderValue::try_from(call.peer.address().map_or_else(|| "unix".to_string(), |at| at.to_string()));
     headers.insert(PASSED_ON, client.unwrap_or(HeaderValue::from_static("unix")));
     if let Ok(id) = HeaderValue::try_from(call.id.to_string()) {
         headers.insert(REQUEST_ID, id);

@@ -1,6 +1,6 @@
 //! What `swarmd join --token` is to do, and where its token comes from.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 
 use crate::config::Config;
@@ -43,7 +43,8 @@ impl Plan<Option<JoinToken>> {
 
 fn read_token(input: impl Read) -> Result<JoinToken> {
     let mut text = String::new();
-    input.take(LONGEST_TOKEN).read_to_string(&mut text).map_err(|e| {
+    // One line: whoever types it at a terminal need not end the input.
+    BufReader::new(input.take(LONGEST_TOKEN)).read_line(&mut text).map_err(|e| {
         Error::client(Kind::Invalid, format!("cannot read the join token from the standard input: {e}"))
     })?;
     JoinToken::parse(&text)
@@ -62,6 +63,8 @@ mod tests {
         };
         let read = asked(None).with_token(format!("{secret}\n").as_bytes()).unwrap();
         assert_eq!(read.token.reveal(), secret);
+        let typed = asked(None).with_token(format!("{secret}\nmore").as_bytes()).unwrap();
+        assert_eq!(typed.token.reveal(), secret, "the first line");
         let said = JoinToken::parse(&secret).unwrap();
         assert_eq!(asked(Some(said.clone())).with_token(&b"other"[..]).unwrap().token, said);
         for text in ["", "\n", &format!("{secret} {secret}"), &secret[..66], &"x".repeat(5000), "\u{e9}"] {

@@ -14,5 +14,6 @@ pub mod errand;
 pub mod limit;
 pub mod renewal;
 pub mod talk;
+mod turn;
 
 pub use errand::Errand;

@@ -6,13 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::{UdpSocket, lookup_host};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::docker::endpoint::Endpoint;
 use crate::enroll::ask;
 use crate::enroll::talk::Request;
+use crate::enroll::turn::Turn;
 use crate::error::{Error, Kind, Result};
 use crate::tls::pki::authority::Authority;
 use crate::tls::pki::members::{self, Own};
@@ -48,9 +49,16 @@ struct Course {
     life: Duration,
     /// The address with which it was renewed last: behind NAT it is never in the certificate.
     tried: Option<IpAddr>,
-    /// When the managers are asked next.
-    next: Instant,
-    failures: u32,
+    /// When the managers are asked next whom they trust.
+    looks: Turn,
+    /// When they may be asked for a certificate. A refusal of one is no reason to look less often.
+    renewals: Turn,
+}
+
+/// A certificate to ask for, and the address of this machine then.
+struct Wanted {
+    request: Request,
+    from: IpAddr,
 }
 
 impl Renewal {
@@ -69,13 +77,13 @@ impl Renewal {
         };
         loop {
             sleep(pace(LOOK, course.life)).await;
-            let done = match &self.authority {
-                Some(authority) => course.issue(authority, &self.config, (self.machine)()).await,
-                None => course.ask(&self.config, (self.machine)()).await,
-            };
-            match done {
-                Ok(()) => course.failures = 0,
-                Err(error) => course.failed(&error),
+            let machine = (self.machine)();
+            match &self.authority {
+                Some(authority) => match course.issue(authority, &self.config, machine).await {
+                    Ok(()) => course.looks.went_well(Duration::ZERO),
+                    Err(error) => course.looks.failed(PAUSE, &error),
+                },
+                None => course.ask(&self.config, machine).await,
             }
         }
     }
@@ -90,8 +98,8 @@ impl Course {
             due: None,
             life: Own::read(&files)?.map_or(config.pki.lifetime, |own| own.life()),
             tried: None,
-            next: Instant::now(),
-            failures: 0,
+            looks: Turn::now(),
+            renewals: Turn::now(),
             files,
         })
     }
@@ -128,37 +136,57 @@ impl Course {
     }
 
     /// With the CA elsewhere.
-    async fn ask(&mut self, config: &Config, machine: Machine) -> Result<()> {
+    async fn ask(&mut self, config: &Config, machine: Machine) {
+        match self.look(config, machine).await {
+            Ok(None) => {}
+            Ok(Some((manager, wanted))) => match self.renew(&manager, &wanted.request).await {
+                Ok(()) => {
+                    self.tried = Some(wanted.from);
+                    self.renewals.went_well(Duration::ZERO);
+                }
+                Err(error) => self.renewals.failed(pace(PAUSE, self.life), &error),
+            },
+            // What was revoked meanwhile is not to wait for long once the managers are back.
+            Err(error) => {
+                let longest = if config.role.manages() { longest_pause(config) } else { PAUSE };
+                self.looks.failed(pace(longest, self.life), &error);
+            }
+        }
+    }
+
+    /// Learns whom to trust, if it is time to; tells what certificate to ask for and where, if there is to be another.
+    async fn look(&mut self, config: &Config, machine: Machine) -> Result<Option<(Endpoint, Wanted)>> {
         let now = own::now(&self.files)?;
-        let Some(own) = Own::read(&self.files)? else { return Ok(()) };
-        let Some(here) = self.local_address().await else { return Ok(()) };
-        let moved = !own.is_for(&here.to_string()) && self.tried != Some(here);
-        let names = if config.role.manages() { own::names(config, &machine) } else { Vec::new() };
-        let renamed = names.iter().any(|name| !own.is_for(name));
-        if !(moved || Instant::now() >= self.next) {
-            return Ok(());
+        let Some(own) = Own::read(&self.files)? else { return Ok(None) };
+        let Some(from) = self.local_address().await else { return Ok(None) };
+        let moved = !own.is_for(&from.to_string()) && self.tried != Some(from);
+        if !(self.looks.has_come() || (moved && self.renewals.has_come())) {
+            return Ok(None);
         }
         let (trust, manager) = self.first_answer().await?;
-        self.next = Instant::now() + pace(longest_pause(config), self.life);
+        self.looks.went_well(pace(longest_pause(config), self.life));
         holds(&trust.bundle, own.ca.as_ref())?;
         if members::trust(&self.files, &trust.bundle)? {
             tracing::info!("the cluster's trusted CAs have changed");
         }
         revoked::write(&self.files, &revoked::Listed { revoked: trust.revoked })?;
+        let names = if config.role.manages() { own::names(config, &machine) } else { Vec::new() };
+        let renamed = names.iter().any(|name| !own.is_for(name));
         let replaced = own.ca.as_ref().is_none_or(|ca| ca.text() != trust.ca);
-        if !(moved || renamed || replaced || self.is_due(&own, now)) {
-            return Ok(());
+        if !(moved || renamed || replaced || self.is_due(&own, now)) || !self.renewals.has_come() {
+            return Ok(None);
         }
-        let key = members::key(&self.files)?;
-        let wanted =
-            Request { csr: request::for_key(&key)?, hostname: machine.hostname, names, ..Request::default() };
-        let tls = self.tls()?;
-        let membership = ask::renew(&manager, &tls, &wanted).await?;
+        let csr = request::for_key(&members::key(&self.files)?)?;
+        let request = Request { csr, hostname: machine.hostname, names, ..Request::default() };
+        Ok(Some((manager, Wanted { request, from })))
+    }
+
+    async fn renew(&mut self, manager: &Endpoint, request: &Request) -> Result<()> {
+        let membership = ask::renew(manager, &self.tls()?, request).await?;
         let chain = pem::certificates_in(&membership.certificate).map_err(|e| senseless(&e.to_string()))?;
         let next = Own::of(&chain).ok_or_else(|| senseless("there is no certificate in it"))?;
         holds(&membership.bundle, next.ca.as_ref())?;
         members::replace(&self.files, &membership.certificate, &membership.bundle)?;
-        self.tried = Some(here);
         tracing::info!("the certificate was renewed by {manager}, for {}", membership.hosts.join(", "));
         Ok(())
     }
@@ -191,17 +219,6 @@ impl Course {
             }
         }
         None
-    }
-
-    fn failed(&mut self, error: &Error) {
-        self.failures = self.failures.saturating_add(1);
-        let pause = (LOOK * 2_u32.saturating_pow(self.failures.min(10))).min(PAUSE);
-        self.next = Instant::now() + pace(pause, self.life);
-        // One manager that starts anew is nothing to wake anybody for.
-        match self.failures {
-            1 => tracing::debug!("the certificate was not looked after: {error}"),
-            _ => tracing::warn!("the certificate could not be looked after: {error}"),
-        }
     }
 }
 

@@ -131,6 +131,12 @@ pub fn names(config: &Config, machine: &Machine) -> Vec<String> {
         _ => None,
     });
     names.extend(listens);
+    // As they stand in a certificate: another spelling would look like another name for ever.
+    for name in &mut names {
+        if let Ok(ip) = name.parse::<IpAddr>() {
+            *name = ip.to_canonical().to_string();
+        }
+    }
     let unspecified = |name: &str| name.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
     names.retain(|name| (policy::is_name(name) || name.parse::<IpAddr>().is_ok()) && !unspecified(name));
     names.sort();
@@ -195,4 +201,20 @@ pub fn not_joined(config: &Config) -> Error {
 pub fn until_renewal(own: &Own, now: i64, chance: f64) -> Duration {
     let at = own.renewal(0.5 + 0.3 * chance.clamp(0.0, 1.0));
     Duration::from_secs(u64::try_from(at - now).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_spelt_as_in_certificates() {
+        let mut config = Config::default();
+        config.pki.names = vec!["fd00:0::1".into(), "::ffff:10.0.0.1".into(), "Boss.LAN".into()];
+        let names = names(&config, &Machine { hostname: "boss".into(), addresses: Vec::new() });
+        for name in ["fd00::1", "10.0.0.1", "boss.lan", "boss"] {
+            assert!(names.iter().any(|n| n == name), "{names:?}");
+        }
+        assert_eq!(policy::of_manager(None, &names).unwrap(), names, "so none looks new");
+    }
 }
