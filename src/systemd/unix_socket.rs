@@ -18,9 +18,6 @@ use tokio::net::UnixListener;
 
 use crate::error::{Error, Kind, Result};
 
-/// Connections waiting to be accepted; the kernel cuts it to `net.core.somaxconn`.
-const BACKLOG: i32 = 1024;
-
 /// The file of a unix socket. Dropping it removes the file if this process made it.
 #[derive(Debug)]
 pub struct SocketFile {
@@ -72,7 +69,8 @@ fn open(path: &Path, group: Option<Gid>) -> io::Result<(UnixListener, SocketFile
         nix::unistd::chown(path, None, group)?;
     }
     fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
-    listen(&fd, Backlog::new(BACKLOG)?)?;
+    // As many as `net.core.somaxconn` allows. A number of our own is refused with musl if it is over 128.
+    listen(&fd, Backlog::MAXALLOWABLE)?;
     let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(fd))?;
     Ok((listener, file))
 }

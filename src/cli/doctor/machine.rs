@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::resource::{Resource, getrlimit, rlim_t};
 
 use super::finding::Finding;
 use crate::clock;
@@ -28,7 +28,7 @@ const DEFAULT_NAMES: [&str; 10] = [
 ];
 
 /// Fewer open files than this do not carry a few dozen streams and engines.
-const FEW_FILES: u64 = 4096;
+const FEW_FILES: rlim_t = 4096;
 
 /// Whether the clock can be right.
 pub fn clock() -> Vec<Finding> {
