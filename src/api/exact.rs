@@ -2,8 +2,8 @@
 //! name now: whoever may tag images, but not make such a container, would else have an image of its own run with the
 //! rights that an admin gave to another.
 //!
-//! It holds where certificates may limit somebody. All other containers keep the name: what that means moves on with a
-//! build, as on one engine.
+//! It holds where certificates may limit somebody (`roles`). All other containers keep the name: what that means moves on
+//! with a build, as on one engine, and an image that was built on each node has another ID on each.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ pub struct OnNode {
 impl Api {
     /// What a container by this recipe must be made of, if the name will not do.
     pub fn exact_image(&self, recipe: &Recipe) -> Option<Exact> {
-        let limited = self.config().tls.tlsverify && !recipe.image_id.is_empty();
+        let limited = self.roles.may_limit(&self.config()) && !recipe.image_id.is_empty();
         (limited && self.has_of_host(&recipe.body)).then(|| Exact::of(recipe))
     }
 
