@@ -14,6 +14,7 @@ use crate::api::exec::Execs;
 use crate::api::limits::Limits;
 use crate::api::platforms::Platforms;
 use crate::api::replica::Way;
+use crate::api::roles::Roles;
 use crate::api::supply::Supply;
 use crate::api::swarmd::log::Log;
 use crate::api::{About, Api, IsRevoked, server};
@@ -114,6 +115,7 @@ pub fn start(settings: &Settings, parts: Parts<'_>, cancel: &CancellationToken) 
         limits: Arc::new(Limits::new(config.limits.clone())),
         revoked: revoked(config)?,
         ends: Arc::default(),
+        roles: Roles::open(&config.state_dir),
         discovery: backend,
         outlook: outlook.clone(),
         sums: Default::default(),

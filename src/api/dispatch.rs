@@ -39,6 +39,7 @@ impl Api {
         identity: Option<Arc<Identity>>,
     ) -> Response<Body> {
         let sender = self.behind(&mut request, peer, identity);
+        self.roles.note(&sender.caller);
         // At the highest level: whatever is told about the request carries its name.
         let span = tracing::error_span!("request", REQUEST_ID = %sender.id);
         self.answer_as(request, sender).instrument(span).await

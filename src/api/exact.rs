@@ -2,8 +2,8 @@
 //! name now: whoever may tag images, but not make such a container, would else have an image of its own run with the
 //! rights that an admin gave to another.
 //!
-//! It holds where certificates may limit somebody. All other containers keep the name: what that means moves on with a
-//! build, as on one engine.
+//! It holds where certificates may limit somebody (`roles`). All other containers keep the name: what that means moves on
+//! with a build, as on one engine, and an image that was built on each node has another ID on each.
 
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use crate::api::proxy::own_prefix;
 use crate::api::supply::{Brought, Wanted};
 use crate::cluster::Recipe;
 use crate::docker::http::CALL_DEADLINE;
+use crate::docker::reference;
 use crate::engine::Node;
 use crate::error::{Error, Kind, Result};
 
@@ -26,8 +27,16 @@ use crate::error::{Error, Kind, Result};
 #[derive(Debug, Clone)]
 pub struct Exact {
     id: String,
-    /// By what a registry has it, `name@sha256:...`.
+    /// By what the registry that it came from has it, `name@sha256:...`.
     digests: Vec<String>,
+}
+
+impl Exact {
+    fn of(recipe: &Recipe) -> Exact {
+        let name = recipe.body.get::<String>("Image").unwrap_or_default();
+        let own = reference::of_repository(&name, &recipe.image_digests);
+        Exact { id: recipe.image_id.clone(), digests: own.cloned().collect() }
+    }
 }
 
 /// The same on a node that has it.
@@ -41,9 +50,8 @@ pub struct OnNode {
 impl Api {
     /// What a container by this recipe must be made of, if the name will not do.
     pub fn exact_image(&self, recipe: &Recipe) -> Option<Exact> {
-        let limited = self.config().tls.tlsverify && !recipe.image_id.is_empty();
-        (limited && self.has_of_host(&recipe.body))
-            .then(|| Exact { id: recipe.image_id.clone(), digests: recipe.image_digests.clone() })
+        let limited = self.roles.may_limit(&self.config()) && !recipe.image_id.is_empty();
+        (limited && self.has_of_host(&recipe.body)).then(|| Exact::of(recipe))
     }
 
     /// Makes it be on a node: it is there, another node has it, or a registry has it by its digest.
@@ -75,7 +83,8 @@ impl Api {
         }
         let nobody = Ask { version: None, query: Query::default(), headers: HeaderMap::new() };
         for digest in &exact.digests {
-            // What a digest means nobody can change; for another platform it has another ID.
+            // For another platform it has another ID: that which its own repository says. Others say what they like:
+            // anybody's index may have this very image in it for one platform, and something else for the next.
             if self.pull_on(node, &nobody, digest).await.is_ok()
                 && let Some(id) = self.image_id(node, digest).await
             {
@@ -117,5 +126,28 @@ impl Api {
         let seen =
             json!({ "HostConfig": body.get::<serde_json::Value>("HostConfig").unwrap_or_else(|| json!({})) });
         self.admit_inside(seen.to_string().as_bytes()).is_err()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::docker::json::Object;
+
+    #[test]
+    fn only_its_own_repository_says_what_it_is_for_another_platform() {
+        let exact = |image: &str| {
+            let mut recipe = Recipe { image_id: "sha256:1".into(), ..Recipe::default() };
+            recipe.image_digests = vec!["evil/x@sha256:bad".into(), "busybox@sha256:feed".into()];
+            recipe.body = Object::default();
+            recipe.body.set("Image", &image);
+            Exact::of(&recipe).digests
+        };
+        for name in ["busybox", "docker.io/library/busybox:1.36", "busybox@sha256:feed"] {
+            assert_eq!(exact(name), ["busybox@sha256:feed"], "{name}");
+        }
+        for name in ["other", "reg:5000/busybox", "sha256:1", ""] {
+            assert!(exact(name).is_empty(), "{name}");
+        }
     }
 }

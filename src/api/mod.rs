@@ -42,6 +42,7 @@ pub mod pull;
 pub mod rates;
 pub mod recreate;
 pub mod replica;
+pub mod roles;
 pub mod route;
 pub mod selection;
 pub mod server;
@@ -93,6 +94,8 @@ pub struct Api {
     pub revoked: IsRevoked,
     /// When the certificates end that clients have shown.
     pub ends: Arc<Ends>,
+    /// Whether roles are in use.
+    pub roles: roles::Roles,
     /// Where the engines are listed.
     pub discovery: Backend,
     /// How discovery stands.

@@ -11,6 +11,7 @@ use crate::api::Api;
 use crate::api::holders::ask;
 use crate::cluster::View;
 use crate::docker::platform::Platform;
+use crate::docker::reference::of_repository;
 use crate::engine::Node;
 use crate::engine::inventory::Image;
 use crate::scheduler::request::BuiltFor;
@@ -48,7 +49,8 @@ impl Api {
                 images.entry(&image.fields.id).or_insert((node, image));
             }
         }
-        let elsewhere = images.values().any(|(_, image)| !image.fields.repo_digests.is_empty());
+        let is_elsewhere = |image: &Image| of_repository(name, &image.fields.repo_digests).next().is_some();
+        let elsewhere = images.values().any(|(_, image)| is_elsewhere(image));
         let learned = images
             .into_iter()
             .map(async |(id, (node, _))| Some((id.to_string(), self.platform_of(node, id).await?)));

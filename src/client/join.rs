@@ -42,7 +42,7 @@ pub async fn join(plan: &Plan) -> Result<Answer> {
         Joins::Manager => own::names(&plan.config, &machine),
         Joins::Agent => Vec::new(),
     };
-    let former = if own_ca { String::new() } else { former(&files) };
+    let former = if own_ca { String::new() } else { former(&files, &request::pin_of(&key)?) };
     let wanted = Request { csr: request::for_key(&key)?, hostname: machine.hostname, names, former };
     let membership = ask::join(&plan.manager, &plan.token, &wanted).await?;
     check(&membership, &key, &plan.token.pin)?;
@@ -63,9 +63,9 @@ pub async fn join(plan: &Plan) -> Result<Answer> {
 }
 
 /// That this machine is the member that it was, if it was one: else its address would be another's.
-fn former(files: &Files) -> String {
+fn former(files: &Files, successor: &Pin) -> String {
     let key = Files::read(&files.key()).ok().flatten();
-    key.and_then(|key| request::for_key(&key).ok()).unwrap_or_default()
+    key.and_then(|key| request::for_successor(&key, successor).ok()).unwrap_or_default()
 }
 
 /// Whether there is a CA of this machine's own that nobody else uses, as a first start leaves it.

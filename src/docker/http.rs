@@ -149,7 +149,8 @@ impl Client {
 
     /// A question whose answer is small, at most 1 MiB: one that floods us is cut off early.
     pub async fn ask(&self, path: &str, deadline: Duration) -> Result<(StatusCode, Bytes)> {
-        self.exchange_up_to(SMALL_ANSWER, request(Method::GET, path, empty())?, deadline).await
+        let asked = self.exchange_up_to(SMALL_ANSWER, request(Method::GET, path, empty())?, deadline).await;
+        asked.map_err(|failed| failed.error)
     }
 
     /// A call without body whose whole answer must arrive within `deadline`.
@@ -159,6 +160,15 @@ impl Client {
 
     /// Sends a request and reads the whole answer, all within `deadline`.
     pub async fn exchange(&self, request: Request<Body>, deadline: Duration) -> Result<(StatusCode, Bytes)> {
+        self.exchange_up_to(LARGEST_ANSWER, request, deadline).await.map_err(|failed| failed.error)
+    }
+
+    /// As `exchange`; who may repeat a call that was never sent learns that, too.
+    pub async fn try_exchange(
+        &self,
+        request: Request<Body>,
+        deadline: Duration,
+    ) -> Result<(StatusCode, Bytes), Failed> {
         self.exchange_up_to(LARGEST_ANSWER, request, deadline).await
     }
 
@@ -168,15 +178,15 @@ impl Client {
         largest: usize,
         request: Request<Body>,
         deadline: Duration,
-    ) -> Result<(StatusCode, Bytes)> {
+    ) -> Result<(StatusCode, Bytes), Failed> {
         let exchange = async {
-            let response = self.send(request).await?;
+            let response = self.try_send(request).await?;
             let status = response.status();
             Ok((status, read_up_to(largest, boxed(response.into_body())).await?))
         };
         match tokio::time::timeout(deadline, exchange).await {
             Ok(answer) => answer,
-            Err(_) => Err(self.timed_out(deadline)),
+            Err(_) => Err(self.timed_out(deadline).into()),
         }
     }
 

@@ -65,6 +65,13 @@ pub fn names_image(wanted: &str, repo_tags: &[String], repo_digests: &[String]) 
     candidates.iter().any(|c| Reference::parse(c).with_default_tag() == text)
 }
 
+/// Those of an image's digests that are of the repository that `name` is of. Whoever may pull can give an image digests
+/// of other repositories.
+pub fn of_repository<'a>(name: &str, repo_digests: &'a [String]) -> impl Iterator<Item = &'a String> {
+    let own = Reference::parse(name).name;
+    repo_digests.iter().filter(move |digest| Reference::parse(digest).name == own)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

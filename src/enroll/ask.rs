@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::docker::endpoint::Endpoint;
-use crate::docker::http::{Client, answered, empty, full, request};
+use crate::docker::http::{Client, Failed, answered, empty, full, request};
 use crate::enroll::errand::Errand;
 use crate::enroll::talk::{Membership, Request, SCHEME, Trust};
 use crate::error::{Error, Kind, Result, Side};
@@ -34,7 +34,9 @@ pub async fn join(manager: &Endpoint, token: &JoinToken, wanted: &Request) -> Re
     let mut secret = HeaderValue::try_from(secret).map_err(|e| Error::us(Kind::Internal, e.to_string()))?;
     secret.set_sensitive(true);
     let headers = HeaderMap::from_iter([(AUTHORIZATION, secret)]);
-    call(&client, Method::POST, "/swarmd/v1/join", Some(wanted), headers, DEADLINE).await
+    call(&client, Method::POST, "/swarmd/v1/join", Some(wanted), headers, DEADLINE)
+        .await
+        .map_err(|failed| failed.error)
 }
 
 /// Renews our certificate, which `tls` shows.
@@ -43,7 +45,9 @@ pub async fn join(manager: &Endpoint, token: &JoinToken, wanted: &Request) -> Re
 /// No connection, or the manager's refusal.
 pub async fn renew(manager: &Endpoint, tls: &ClientTls, wanted: &Request) -> Result<Membership> {
     let client = Client::new(manager.clone(), Some(tls.clone()));
-    call(&client, Method::POST, "/swarmd/v1/renew", Some(wanted), HeaderMap::new(), DEADLINE).await
+    call(&client, Method::POST, "/swarmd/v1/renew", Some(wanted), HeaderMap::new(), DEADLINE)
+        .await
+        .map_err(|failed| failed.error)
 }
 
 /// Asks whom to trust.
@@ -52,19 +56,21 @@ pub async fn renew(manager: &Endpoint, tls: &ClientTls, wanted: &Request) -> Res
 /// No connection, or the manager's refusal.
 pub async fn trust(manager: &Endpoint, tls: &ClientTls) -> Result<Trust> {
     let client = Client::new(manager.clone(), Some(tls.clone()));
-    call(&client, Method::GET, "/swarmd/v1/trust", None::<&()>, HeaderMap::new(), DEADLINE).await
+    call(&client, Method::GET, "/swarmd/v1/trust", None::<&()>, HeaderMap::new(), DEADLINE)
+        .await
+        .map_err(|failed| failed.error)
 }
 
 /// Has the manager with the CA do something, as another manager; `headers` say for whom.
 ///
 /// # Errors
-/// No connection, or what the CA says: that with its own status, for the client.
+/// No connection, or what the CA says: that with its own status, for the client. What was sent may have been done.
 pub async fn errand(
     manager: &Endpoint,
     tls: &ClientTls,
     errand: &Errand,
     mut headers: HeaderMap,
-) -> Result<Value> {
+) -> Result<Value, Failed> {
     let client = Client::new(manager.clone(), Some(tls.clone()));
     headers.insert(FOR_AUTHORITY, HeaderValue::from_static("1"));
     // A question that every member asks all the time: as one it is on no record.
@@ -82,19 +88,20 @@ async fn call<T: DeserializeOwned>(
     body: Option<&impl Serialize>,
     headers: HeaderMap,
     deadline: Duration,
-) -> Result<T> {
+) -> Result<T, Failed> {
     let text = body.map(serde_json::to_string).transpose();
     let text = text.map_err(|e| Error::us(Kind::Internal, e.to_string()))?;
     let mut call = request(method, path, text.map_or_else(empty, full))?;
     *call.headers_mut() = headers;
     call.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let (status, answer) = client.exchange(call, deadline).await.map_err(|e| of_manager(e, client))?;
+    let of_manager = |failed: Failed| Failed { error: of_manager(failed.error, client), ..failed };
+    let (status, answer) = client.try_exchange(call, deadline).await.map_err(of_manager)?;
     if !status.is_success() {
-        return Err(refused(status, answered(status, &answer), client));
+        return Err(refused(status, answered(status, &answer), client).into());
     }
     serde_json::from_slice(&answer).map_err(|e| {
         let text = format!("{} is no swarmd manager, or an older one: {e}", client.endpoint());
-        Error::store(Kind::Protocol, text)
+        Error::store(Kind::Protocol, text).into()
     })
 }
 

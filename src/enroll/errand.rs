@@ -60,6 +60,11 @@ impl Errand {
         Errand::Renew { kind, name: owner.name.clone(), serial: owner.serial.clone(), peer, request }
     }
 
+    /// Whether something is another thing afterwards: it is not done twice unasked.
+    pub fn changes(&self) -> bool {
+        !matches!(self, Errand::Trust | Errand::Tokens | Errand::Standing)
+    }
+
     /// Carries it out. Blocks on the disk.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ pub struct Request {
     pub hostname: String,
     /// By what others reach it; counts for managers only.
     pub names: Vec<String>,
-    /// Of a machine that joins again: a request by the key that it had before.
+    /// Of a machine that joins again: a request by the key that it had before, whose `CN` is the pin of the new one.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub former: String,
 }

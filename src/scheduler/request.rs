@@ -58,7 +58,7 @@ pub struct Request {
 pub struct BuiltFor {
     /// ID and platform of each.
     pub copies: Vec<(String, Platform)>,
-    /// Whether a registry has it, too, and maybe for other platforms.
+    /// Whether the registry of that name has it, too, and maybe for other platforms.
     pub elsewhere: bool,
 }
 

@@ -3,6 +3,7 @@
 //! That is *not* the way to the primary: whoever leads, the CA stays where it is. While it cannot be asked, nobody joins
 //! and nothing is issued or taken back; all else goes on.
 
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -14,6 +15,7 @@ use crate::api::Api;
 use crate::api::call::Call;
 use crate::api::replica::{name_client, name_user};
 use crate::docker::endpoint::Endpoint;
+use crate::docker::http::Failed;
 use crate::enroll::Errand;
 use crate::enroll::ask::{self, FOR_AUTHORITY};
 use crate::enroll::talk::Trust;
@@ -42,16 +44,18 @@ impl Api {
         for manager in &config.pki.managers {
             let endpoint = Endpoint::parse(manager)?;
             let asked = ask::errand(&endpoint, &tls, errand, on_behalf(call, errand));
-            match timeout_at(deadline, asked).await {
-                Ok(Ok(value)) => {
-                    self.learn_at_once(errand, &endpoint, &tls).await;
-                    return Ok(value);
+            let asked = timeout_at(deadline, asked).await.unwrap_or_else(|_| Err(late(&endpoint).into()));
+            match judged(asked, errand) {
+                Continue(why) => failed = why.unwrap_or(failed),
+                Break(answer) => {
+                    if answer.is_ok() {
+                        self.learn_at_once(errand, &endpoint, &tls).await;
+                    }
+                    return answer;
                 }
-                Ok(Err(e)) if e.kind == ELSEWHERE => {}
-                // It was asked, and that is its answer.
-                Ok(Err(e)) if matches!(e.kind, Kind::Status(_)) => return Err(e),
-                Ok(Err(e)) => failed = away(&e),
-                Err(_) => break,
+            }
+            if Instant::now() >= deadline {
+                break;
             }
         }
         Err(failed)
@@ -75,6 +79,19 @@ impl Api {
         if let Err(error) = learnt {
             tracing::warn!("what was revoked is learnt at the next look: {error}");
         }
+    }
+}
+
+/// Whether that is the answer, or the next manager is asked, and why if nobody answers. What was sent and may have changed
+/// something is never sent twice.
+fn judged(asked: Result<Value, Failed>, errand: &Errand) -> ControlFlow<Result<Value>, Option<Error>> {
+    match asked {
+        Ok(value) => Break(Ok(value)),
+        Err(Failed { error, .. }) if error.kind == ELSEWHERE => Continue(None),
+        // It was asked, and that is its answer.
+        Err(Failed { error, .. }) if matches!(error.kind, Kind::Status(_)) => Break(Err(error)),
+        Err(Failed { error, unsent }) if unsent || !errand.changes() => Continue(Some(away(&error))),
+        Err(Failed { error, .. }) => Break(Err(open(&error))),
     }
 }
 
@@ -104,6 +121,18 @@ fn away(why: &Error) -> Error {
     )
 }
 
+/// It was sent, and what became of it is not known.
+fn open(why: &Error) -> Error {
+    Error::us(Kind::Broken, format!("the manager with the CA was asked and did not answer: {why}")).advise(
+        "it may have been done: look before you repeat it (`swarmd pki status`, `swarmd join-token ls`)",
+    )
+}
+
+fn late(manager: &Endpoint) -> Error {
+    let text = format!("{manager} did not answer within {} s", PATIENCE.as_secs());
+    Error::store(Kind::Timeout, text)
+}
+
 fn unavailable() -> Kind {
     Kind::Status(StatusCode::SERVICE_UNAVAILABLE.as_u16())
 }
@@ -111,6 +140,28 @@ fn unavailable() -> Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_have_been_done_is_not_asked_for_twice() {
+        let fails = |kind, unsent| Err(Failed { error: Error::store(kind, "no answer"), unsent });
+        let (join, look) = (Errand::NewToken(Default::default()), Errand::Tokens);
+        assert!(matches!(judged(fails(Kind::Connect, true), &join), Continue(Some(_))));
+        assert!(matches!(judged(fails(ELSEWHERE, false), &join), Continue(None)));
+        for kind in [Kind::Broken, Kind::Timeout, Kind::Protocol] {
+            let Break(Err(error)) = judged(fails(kind, false), &join) else { panic!("{kind:?}: once more") };
+            assert_eq!(crate::api::error::status(&error).as_u16(), 500);
+            assert!(
+                error.to_string().contains("it may have been done: look before you repeat it"),
+                "{error}"
+            );
+            assert!(
+                matches!(judged(fails(kind, false), &look), Continue(Some(_))),
+                "a question changes nothing"
+            );
+        }
+        let refused = judged(fails(Kind::Status(409), false), &join);
+        assert!(matches!(refused, Break(Err(error)) if error.kind == Kind::Status(409)));
+    }
 
     #[test]
     fn what_waits_is_said_and_a_cure_is_kept() {

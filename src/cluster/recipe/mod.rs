@@ -35,7 +35,8 @@ pub struct Recipe {
     /// ID of the image that it was made of; empty in records of before.
     #[serde(default)]
     pub image_id: String,
-    /// By what a registry has that image, `name@sha256:...`, if one does.
+    /// By what registries have that image, `name@sha256:...`, if any does. Not all are of the repository that its name
+    /// is of.
     #[serde(default)]
     pub image_digests: Vec<String>,
     /// The create body. CPU shares are a number of CPUs, as users give them.

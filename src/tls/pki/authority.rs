@@ -80,7 +80,8 @@ pub struct Applicant<'a> {
     pub hostname: &'a str,
     /// Names and addresses that a manager is reached by.
     pub names: &'a [String],
-    /// Of a machine that joins again: a request with the key that it had, PEM. It is the same agent then.
+    /// Of a machine that joins again: a request with the key that it had, for the new one (`request::for_successor`), PEM.
+    /// It is the same agent then.
     pub former: Option<&'a str>,
 }
 
@@ -141,7 +142,7 @@ impl Authority {
                 .advise("run `swarmd join` again: it makes a new key"));
         }
         let name = match joins {
-            Joins::Agent => match former_agent(who, &state.book) {
+            Joins::Agent => match former_agent(who, &wanted, &state.book) {
                 Some(name) => name,
                 None => hex(&random::<8>()?),
             },

@@ -73,6 +73,12 @@ impl Member {
         Applicant { request: &self.request, peer: Some(ip(peer)), hostname: "pi", names: &[], former: None }
     }
 
+    /// That the other's key takes the place of its own.
+    pub(super) fn yields_to(&self, other: &Member) -> String {
+        let key = |member: &Member| members::key(&Files::below(member.home.path())).unwrap();
+        request::for_successor(&key(self), &request::pin_of(&key(other)).unwrap()).unwrap()
+    }
+
     pub(super) fn takes(&self, issued: &Issued) {
         members::replace(&Files::below(self.home.path()), &issued.chain, &issued.bundle).unwrap();
     }

@@ -13,6 +13,7 @@ use crate::tls::identity::{Identity, Who};
 use crate::tls::pki::authority::{Applicant, Authority};
 use crate::tls::pki::book::{Book, Record};
 use crate::tls::pki::pin::Pin;
+use crate::tls::pki::request::Wanted;
 use crate::tls::pki::{policy, request};
 
 /// Whose addresses count no more, though they are on the book.
@@ -88,10 +89,14 @@ impl Authority {
     }
 }
 
-/// The agent that a machine was before it joined again, by a request that only the owner of its key can have made.
-pub fn former_agent(who: &Applicant<'_>, book: &Book) -> Option<String> {
-    let key = request::read(who.former?).ok()?.spki;
-    let (kind, name) = book.owner_of(Pin::of_key(&key).text())?;
+/// The agent that a machine was before it joined again with the key of `wanted`, by a request that only the owner of its
+/// former key can have made, and for that new one: an old request of an agent says nothing.
+pub fn former_agent(who: &Applicant<'_>, wanted: &Wanted, book: &Book) -> Option<String> {
+    let former = request::read(who.former?).ok()?;
+    if !former.yields_to(&Pin::of_key(&wanted.spki)) {
+        return None;
+    }
+    let (kind, name) = book.owner_of(Pin::of_key(&former.spki).text())?;
     (kind == "agent").then(|| name.to_string())
 }
 

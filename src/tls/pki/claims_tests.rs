@@ -72,15 +72,25 @@ fn a_machine_that_joins_again_is_the_one_that_it_was() {
     let boss = boss();
     let (before, after, other) = (Member::new(), Member::new(), Member::new());
     let first = boss.joins(&before, Joins::Agent, &before.at("10.0.0.2")).unwrap();
-    let again = Applicant { former: Some(&before.request), ..after.at("10.0.0.2") };
+    let yielding = before.yields_to(&after);
+    let again = Applicant { former: Some(&yielding), ..after.at("10.0.0.2") };
     let next = boss.joins(&after, Joins::Agent, &again).unwrap();
+    let next_name = next.identity.name.clone();
     assert_eq!((next.identity.name, next.hosts), (first.identity.name, first.hosts));
     // By the key that it had, not by another's.
     let forged = Applicant { former: Some("nonsense"), ..other.at("10.0.0.2") };
     assert_eq!(boss.joins(&other, Joins::Agent, &forged).unwrap_err().kind, Kind::Conflict);
-    let strange = Member::new();
-    let strange = Applicant { former: Some(&strange.request), ..other.at("10.0.0.2") };
+    let strange = Member::new().yields_to(&other);
+    let strange = Applicant { former: Some(&strange), ..other.at("10.0.0.2") };
     assert_eq!(boss.joins(&other, Joins::Agent, &strange).unwrap_err().kind, Kind::Conflict);
+    // Nor by what it has asked for before: others may have seen that.
+    for old in [&before.request, &after.request, &yielding] {
+        let replayed = Applicant { former: Some(old), ..other.at("10.0.0.2") };
+        assert_eq!(boss.joins(&other, Joins::Agent, &replayed).unwrap_err().kind, Kind::Conflict);
+    }
+    let from_elsewhere = Applicant { former: Some(&before.request), ..other.at("10.0.0.9") };
+    let stranger = boss.joins(&other, Joins::Agent, &from_elsewhere).unwrap();
+    assert_ne!(stranger.identity.name, next_name, "it is somebody else");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 //! Of a request nothing counts but the public key, and that its owner has the private one.
 
 use rcgen::{
-    CertificateParams, CertificateSigningRequestParams, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKey,
-    PublicKeyData,
+    CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, DnValue, KeyPair,
+    PKCS_ECDSA_P256_SHA256, PublicKey, PublicKeyData,
 };
 
 use crate::error::{Error, Kind, Result};
@@ -35,6 +35,21 @@ pub fn for_key(key: &str) -> Result<String> {
     request.pem().map_err(|e| failed("make a request", e))
 }
 
+/// A request by which the owner of a key says that `successor`, another key of his, takes its place, as PEM. It is good
+/// for that one alone: whoever gets hold of it can do nothing with it.
+///
+/// # Errors
+/// `Kind::Config` when this is no key.
+pub fn for_successor(key: &str, successor: &Pin) -> Result<String> {
+    let bad = |e: rcgen::Error| Error::us(Kind::Config, format!("cannot use our key: {e}"));
+    let key = KeyPair::from_pem(key).map_err(bad)?;
+    let mut params = CertificateParams::new(vec![]).map_err(bad)?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, successor.text());
+    let request = params.serialize_request(&key).map_err(|e| failed("make a request", e))?;
+    request.pem().map_err(|e| failed("make a request", e))
+}
+
 /// The pin of this key's public half.
 ///
 /// # Errors
@@ -51,6 +66,15 @@ pub struct Wanted {
     pub key: PublicKey,
     /// Its DER form (SubjectPublicKeyInfo).
     pub spki: Vec<u8>,
+    /// What its subject says (`CN`): nothing that counts, but from `for_successor`.
+    subject: Option<DnValue>,
+}
+
+impl Wanted {
+    /// Whether it was made by `for_successor` for this key.
+    pub fn yields_to(&self, successor: &Pin) -> bool {
+        self.subject == Some(DnValue::Utf8String(successor.text().to_string()))
+    }
 }
 
 /// Reads a request, and verifies that it was made with the private key.
@@ -66,12 +90,13 @@ pub fn read(pem: &str) -> Result<Wanted> {
         return Err(bad("it is too long".into()));
     }
     let request = CertificateSigningRequestParams::from_pem(pem).map_err(|e| bad(e.to_string()))?;
+    let subject = request.params.distinguished_name.get(&DnType::CommonName).cloned();
     let key = request.public_key;
     if key.algorithm() != &PKCS_ECDSA_P256_SHA256 {
         return Err(bad("its key is of another kind".into()));
     }
     let spki = key.subject_public_key_info();
-    Ok(Wanted { key, spki })
+    Ok(Wanted { key, spki, subject })
 }
 
 #[cfg(test)]

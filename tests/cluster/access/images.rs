@@ -47,6 +47,28 @@ async fn a_name_that_was_given_to_another_image_changes_nothing_for_who_has_righ
     assert_ne!(other, image, "whoever could have made it anyway follows the name");
 }
 
+/// As ever with `--tlsverify`: an image that was built on each node has one name and another ID on each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_has_a_role_the_name_counts() {
+    let engines = engines(2).await;
+    let guarded = Guarded::of(&engines, "").await;
+    let cara = guarded.person(&[(rcgen::DnType::CommonName, "cara")]);
+    let path = |what: &str| format!("/swarmd/v1/nodes/{}/{what}", engines[1].name());
+    cara.post(&path("pause"), &json!({})).await.fine();
+    let mut body = sleeper();
+    body["HostConfig"] = json!({ "Privileged": true });
+    cara.post("/containers/create?name=strong", &body).await.fine();
+    cara.post("/containers/strong/start", &Value::Null).await.fine();
+    cara.post(&path("resume"), &json!({})).await.fine();
+    let (name, image) = made_of(&engines[0], "strong");
+    guarded.local_stream("POST", "/images/create?fromImage=alpine&tag=latest", "").await;
+    cara.call("POST", "/images/alpine/tag?repo=busybox&tag=latest", "", "").await.fine();
+    drain(&guarded, &engines[0]).await;
+    let (name_there, image_there) = made_of(&engines[1], "strong");
+    assert_eq!(name_there, name);
+    assert_ne!(image_there, image);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_not_changed_keeps_its_name() {
     let engines = engines(2).await;
