@@ -12,7 +12,8 @@ use crate::error::{Error, Kind, Result};
 use crate::tls::identity::{Identity, Who};
 use crate::tls::pki::authority::{Applicant, Authority};
 use crate::tls::pki::book::{Book, Record};
-use crate::tls::pki::pin::Pin;
+use crate::tls::pki::pin::{Joins, Pin};
+use crate::tls::pki::request::Wanted;
 use crate::tls::pki::{policy, request};
 
 /// Whose addresses count no more, though they are on the book.
@@ -88,8 +89,29 @@ impl Authority {
     }
 }
 
+/// The name that a machine had before it joined again: by the key that it had, or by the very key that it shows now if it
+/// has never heard the answer. `None`: it is new.
+///
+/// # Errors
+/// `Kind::Conflict` for a key that has a certificate already, of somebody who does not say that he joins again.
+pub fn member_before(
+    joins: Joins,
+    wanted: &Wanted,
+    who: &Applicant<'_>,
+    book: &Book,
+) -> Result<Option<String>> {
+    let former = former_agent(who, book).filter(|_| joins == Joins::Agent);
+    let Some((kind, name)) = book.owner_of(Pin::of_key(&wanted.spki).text()) else { return Ok(former) };
+    let same = kind == joins.word() && former.as_deref().is_none_or(|former| former == name);
+    match same && who.former.is_some() {
+        true => Ok(Some(name.to_string())),
+        false => Err(Error::client(Kind::Conflict, "this key has a certificate already")
+            .advise("a request is taken once: make another key")),
+    }
+}
+
 /// The agent that a machine was before it joined again, by a request that only the owner of its key can have made.
-pub fn former_agent(who: &Applicant<'_>, book: &Book) -> Option<String> {
+fn former_agent(who: &Applicant<'_>, book: &Book) -> Option<String> {
     let key = request::read(who.former?).ok()?.spki;
     let (kind, name) = book.owner_of(Pin::of_key(&key).text())?;
     (kind == "agent").then(|| name.to_string())
