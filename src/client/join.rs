@@ -36,14 +36,15 @@ pub async fn join(plan: &Plan) -> Result<Answer> {
     let owner = Owner::of(&plan.config.state_dir)?;
     let own_ca = is_replaceable(&files)?;
     writable(&plan.config.state_dir)?;
-    let Joining { key, again } = Joining::begin(&plan.config.state_dir, plan.token.joins)?;
+    let joining = Joining::begin(&plan.config.state_dir, plan.token.joins)?;
+    let Joining { key, again, .. } = &joining;
     let addresses = interfaces::here(&[]).iter().map(|address| address.ip.to_string()).collect();
     let machine = Machine { hostname: Host::read().name, addresses };
     let names = match plan.token.joins {
         Joins::Manager => own::names(&plan.config, &machine),
         Joins::Agent => Vec::new(),
     };
-    let csr = request::for_key(&key)?;
+    let csr = request::for_key(key)?;
     let former = match own_ca {
         false => former(&files),
         true => None,
@@ -51,14 +52,15 @@ pub async fn join(plan: &Plan) -> Result<Answer> {
     // The answer to the last attempt may have got lost: then this key has a certificate.
     let former = former.or_else(|| again.then(|| csr.clone())).unwrap_or_default();
     let wanted = Request { csr, hostname: machine.hostname, names, former };
-    let membership = ask::join(&plan.manager, &plan.token, &wanted).await?;
-    check(&membership, &key, &plan.token.pin)?;
+    let asked = ask::join(&plan.manager, &plan.token, &wanted).await;
+    let membership = asked.inspect_err(|error| joining.failed(error))?;
+    check(&membership, key, &plan.token.pin)?;
     is_plain(&membership)?;
     if own_ca {
         set_aside(&files)?;
     }
     files.make_directory()?;
-    Files::write(&files.key(), &key)?;
+    Files::write(&files.key(), key)?;
     members::replace(&files, &membership.certificate, &membership.bundle)?;
     Joining::end(&plan.config.state_dir);
     owner.take(&plan.config.state_dir, &files)?;

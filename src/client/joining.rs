@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::libc;
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::tls::pki::pin::Joins;
 use crate::tls::pki::{Files, request};
 
@@ -23,6 +23,7 @@ pub(super) struct Joining {
     pub key: String,
     /// Whether an attempt was made with it before.
     pub again: bool,
+    path: PathBuf,
 }
 
 impl Joining {
@@ -33,11 +34,20 @@ impl Joining {
     pub fn begin(state_dir: &Path, joins: Joins) -> Result<Joining> {
         let path = path(state_dir, joins);
         if let Some(key) = left(&path) {
-            return Ok(Joining { key, again: true });
+            return Ok(Joining { key, again: true, path });
         }
         let key = request::new_key()?;
         Files::write(&path, &key)?;
-        Ok(Joining { key, again: false })
+        Ok(Joining { key, again: false, path })
+    }
+
+    /// There is no answer. A new key goes again if nobody has certified it: there was no connection to the right manager
+    /// (one that failed in its TLS is `Kind::Protocol`), or a refusal.
+    pub fn failed(&self, error: &Error) {
+        let refused = matches!(error.kind, Kind::Connect | Kind::Protocol | Kind::Status(400..=499));
+        if refused && !self.again {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 
     /// It is over: the key is where it belongs.
@@ -88,6 +98,13 @@ mod tests {
         let second = begin(Joins::Agent);
         assert!(second.again && second.key == first.key);
         assert!(!begin(Joins::Manager).again, "another member has another key");
+        // A refusal of this attempt says nothing of the first one; what may have been signed stays.
+        second.failed(&Error::us(Kind::Status(403), ""));
+        first.failed(&Error::us(Kind::Timeout, ""));
+        first.failed(&Error::us(Kind::Status(503), ""));
+        assert!(begin(Joins::Agent).again);
+        first.failed(&Error::us(Kind::Status(403), ""));
+        assert!(!path(home.path(), Joins::Agent).exists());
         Joining::end(home.path());
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
         assert!(begin(Joins::Agent).key != first.key);
