@@ -42,9 +42,9 @@ impl Joining {
     }
 
     /// There is no answer. A new key goes again if nobody has certified it: there was no connection to the right manager
-    /// (one that failed in its TLS is `Kind::Protocol`), or a refusal.
+    /// (one that failed in its TLS is `Kind::Protocol`), or a refusal: tokens are refused with 500, a CA that is away is 503.
     pub fn failed(&self, error: &Error) {
-        let refused = matches!(error.kind, Kind::Connect | Kind::Protocol | Kind::Status(400..=499));
+        let refused = matches!(error.kind, Kind::Connect | Kind::Protocol | Kind::Status(400..=500));
         if refused && !self.again {
             let _ = fs::remove_file(&self.path);
         }
