@@ -1,13 +1,14 @@
 //! `swarmd join --token`: makes this machine a member of the cluster.
 //!
-//! In this order, so that whatever fails leaves things as they were: a key (it never leaves this machine), the
-//! certificate from the manager, the files, the drop-in for the configuration, the service.
+//! In this order, so that whatever fails leaves things as they were: a key (it never leaves this machine, and waits on
+//! disk for the next attempt), the certificate from the manager, the files, the drop-in for the configuration, the service.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 
 pub use crate::client::join_plan::Plan;
+use crate::client::joining::Joining;
 use crate::client::{Answer, drop_in};
 use crate::clock;
 use crate::discovery::lan::interfaces;
@@ -35,24 +36,34 @@ pub async fn join(plan: &Plan) -> Result<Answer> {
     let owner = Owner::of(&plan.config.state_dir)?;
     let own_ca = is_replaceable(&files)?;
     writable(&plan.config.state_dir)?;
-    let key = request::new_key()?;
+    let joining = Joining::begin(&plan.config.state_dir, plan.token.joins)?;
+    let Joining { key, again, .. } = &joining;
     let addresses = interfaces::here(&[]).iter().map(|address| address.ip.to_string()).collect();
     let machine = Machine { hostname: Host::read().name, addresses };
     let names = match plan.token.joins {
         Joins::Manager => own::names(&plan.config, &machine),
         Joins::Agent => Vec::new(),
     };
-    let former = if own_ca { String::new() } else { former(&files, &request::pin_of(&key)?) };
-    let wanted = Request { csr: request::for_key(&key)?, hostname: machine.hostname, names, former };
-    let membership = ask::join(&plan.manager, &plan.token, &wanted).await?;
-    check(&membership, &key, &plan.token.pin)?;
+    let (csr, pin) = (request::for_key(key)?, request::pin_of(key)?);
+    let former = match own_ca {
+        false => former(&files, &pin),
+        true => None,
+    };
+    // The answer to the last attempt may have got lost: then this key has a certificate.
+    let itself = || again.then(|| request::for_successor(key, &pin).ok()).flatten();
+    let former = former.or_else(itself).unwrap_or_default();
+    let wanted = Request { csr, hostname: machine.hostname, names, former };
+    let asked = ask::join(&plan.manager, &plan.token, &wanted).await;
+    let membership = asked.inspect_err(|error| joining.failed(error))?;
+    check(&membership, key, &plan.token.pin)?;
     is_plain(&membership)?;
     if own_ca {
         set_aside(&files)?;
     }
     files.make_directory()?;
-    Files::write(&files.key(), &key)?;
+    Files::write(&files.key(), key)?;
     members::replace(&files, &membership.certificate, &membership.bundle)?;
+    Joining::end(&plan.config.state_dir);
     owner.take(&plan.config.state_dir, &files)?;
     let drop_in = drop_in::write(plan, &membership, owner.gid)?;
     let started = if plan.no_start { Started::No } else { start() };
@@ -63,9 +74,9 @@ pub async fn join(plan: &Plan) -> Result<Answer> {
 }
 
 /// That this machine is the member that it was, if it was one: else its address would be another's.
-fn former(files: &Files, successor: &Pin) -> String {
+fn former(files: &Files, successor: &Pin) -> Option<String> {
     let key = Files::read(&files.key()).ok().flatten();
-    key.and_then(|key| request::for_successor(&key, successor).ok()).unwrap_or_default()
+    key.and_then(|key| request::for_successor(&key, successor).ok())
 }
 
 /// Whether there is a CA of this machine's own that nobody else uses, as a first start leaves it.

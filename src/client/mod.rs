@@ -12,6 +12,7 @@ mod flags;
 pub mod invite;
 pub mod join;
 mod join_plan;
+mod joining;
 mod moves;
 mod nodes;
 pub mod pki;

@@ -36,7 +36,11 @@ pub(super) async fn ask(manager: &Manager, wanted: &Pki, json: bool) -> Result<A
                 "" => format!("of {} {}", revoke.kind, revoke.name),
                 serial => format!("with the serial number {serial}"),
             };
-            let text = format!("{} certificates {whose} count no more\n", done.certificates);
+            let unknown = match done.unknown {
+                true => "; it was not on the book of the CA: is the number right?",
+                false => "",
+            };
+            let text = format!("{} certificates {whose} count no more{unknown}\n", done.certificates);
             return if json { pretty(&done) } else { Ok(Answer { text, good: done.certificates > 0 }) };
         }
     };

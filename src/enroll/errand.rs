@@ -13,7 +13,11 @@ use crate::enroll::talk::{Standing, TokenLine, Trust};
 use crate::error::{Error, Kind, Result};
 use crate::tls::identity::{Identity, Role, Who};
 use crate::tls::pki::authority::{Applicant, Authority, Issued};
+use crate::tls::pki::book::Struck;
 use crate::tls::pki::pin::Joins;
+
+/// More digits no serial number has (RFC 5280: 20 bytes).
+const LONGEST_SERIAL: usize = 40;
 
 /// One errand.
 #[derive(Clone, Serialize, Deserialize)]
@@ -104,12 +108,14 @@ impl Errand {
             Errand::Revoke(Revoke { kind, name, serial }) if serial.is_empty() => {
                 let certificates = authority.revoke(&kind, &name)?;
                 tracing::info!("{kind} {name}: {certificates} certificates revoked");
-                answer(&Revoked { certificates })
+                answer(&Revoked { certificates, unknown: false })
             }
             Errand::Revoke(Revoke { serial, .. }) => {
-                let certificates = authority.revoke_one(&serial.to_ascii_lowercase())?;
+                is_serial(&serial)?;
+                let struck = authority.revoke_one(&serial.to_ascii_lowercase())?;
+                let certificates = usize::from(struck != Struck::Before);
                 tracing::info!("certificate {serial}: {certificates} revoked");
-                answer(&Revoked { certificates })
+                answer(&Revoked { certificates, unknown: struck == Struck::Unknown })
             }
             Errand::IssueUser { csr, name, role, life } => {
                 let role = Role::parse(&role)
@@ -130,6 +136,15 @@ fn joins_of(word: &str) -> Result<Joins> {
     Joins::parse(word).ok_or_else(|| {
         Error::client(Kind::Invalid, format!("nobody joins as {word:?}")).advise("as agent, or as manager")
     })
+}
+
+/// It is listed, whether or not there is such a certificate.
+fn is_serial(text: &str) -> Result<()> {
+    match text.len() <= LONGEST_SERIAL && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        true => Ok(()),
+        false => Err(Error::client(Kind::Invalid, "a serial number has at most 40 hexadecimal digits")
+            .advise("`swarmd pki status` and the log show them")),
+    }
 }
 
 /// What a machine calls itself is logged and shown.

@@ -198,4 +198,7 @@ pub struct Revoke {
 pub struct Revoked {
     /// How many certificates that were.
     pub certificates: usize,
+    /// Whether the CA did not know of it: by its number it is revoked all the same.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unknown: bool,
 }

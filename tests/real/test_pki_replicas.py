@@ -1,11 +1,13 @@
 """The cluster's own certificates with several managers: one has the CA, another leads, members are at either of them."""
 
 import concurrent.futures
+import pathlib
 import re
 import shutil
 import signal
 import ssl
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -246,13 +248,22 @@ class ShortLives(Replicated):
             self.assertNotIn("could not be looked after", member.daemon.log())
 
     def test_the_ca_from_a_copy(self):
-        """The first manager never comes back; another one gets the copy of what only the first had. Nobody joins anew."""
+        """The first manager never comes back; another one gets the CA and its book of a copy. Nobody joins anew, nobody is back."""
+        out = self.cluster.add(Machine("copy-out", ""))
+        line = self.boss.line("agent")
+        self.assertEqual(out.join(line).code, 0, out.joined)
+        copy = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        shutil.copytree(self.boss.pki(""), copy, dirs_exist_ok=True)
+        self.assertEqual(self.second.ask("pki", "revoke", "agent", out.member()).code, 0)
         self.boss.daemon.kill()
         self.second.daemon.stop()
-        for name in ("ca-key.pem", "issued.json", "tokens.json", "revoked.json"):
-            if self.boss.pki(name).exists():
-                shutil.copy(self.boss.pki(name), self.second.pki(name))
+        for name in ("ca-key.pem", "issued.json"):
+            shutil.copy(copy / name, self.second.pki(name))
         self.second.start()
+        self.assertIn(self.said(out, "serial").lower(), self.second.pki("revoked.json").read_text())
+        self.assertNotIn(out.member(), self.second.ask("pki", "status").out)
+        late = self.cluster.add(Machine("copy-late", ""))
+        self.assertNotEqual(late.join([line[0], self.second.address, *line[2:]]).code, 0, "its token ended with the first manager")
         spare = self.cluster.add(Machine("copy-spare", ""))
         self.assertEqual(spare.join(self.second.line("agent")).code, 0, spare.joined)
         self.assertIn(f'managers = ["{self.second.address}"]', spare.drop_in())

@@ -5,7 +5,6 @@
 //! During a rotation there are two CAs: the new one signs, both are trusted, and what the new one signs is sent with
 //! its certificate by the old one, so that also those who do not know it yet take it.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,8 +15,8 @@ use rustls::pki_types::CertificateDer;
 use crate::error::{Error, Kind, Result};
 use crate::tls::identity::{Identity, Role, Who};
 use crate::tls::pem;
-use crate::tls::pki::book::{Book, Record, Revocation};
-use crate::tls::pki::claims::{Claims, former_agent};
+use crate::tls::pki::book::{Book, Record, Shown};
+use crate::tls::pki::claims::{Claims, member_before};
 use crate::tls::pki::issue::{self, Leaf};
 use crate::tls::pki::pin::{Joins, Pin};
 use crate::tls::pki::tokens::Tokens;
@@ -114,6 +113,7 @@ impl Authority {
         let cross = Files::read(&files.cross())?.filter(|_| !former.is_empty());
         let issued = json(&files.issued())?.unwrap_or_default();
         let mut book = Book { issued, revoked: revoked::read(&files.revoked())?.revoked };
+        book.reconcile();
         book.prune(now);
         let tokens = json(&files.tokens())?.unwrap_or_default();
         let state = Mutex::new(State { ca, former, cross, book, claims: Claims::default(), tokens });
@@ -124,7 +124,8 @@ impl Authority {
     ///
     /// # Errors
     /// `Kind::Permission` for a token that opens nothing, `Kind::Invalid` for a request that is none, `Kind::Conflict` for
-    /// a key that has been certified already (requests are not taken twice), or for another agent's address.
+    /// a key that has been certified already (requests are not taken twice, but from who has not heard the answer), or for
+    /// another agent's address.
     pub fn join(
         &self,
         id: &str,
@@ -137,22 +138,16 @@ impl Authority {
         let mut state = self.state();
         // Whoever has no token hears of nothing else.
         state.tokens.clone().spend(id, secret, joins, now)?;
-        if state.book.owner_of(Pin::of_key(&wanted.spki).text()).is_some() {
-            return Err(Error::client(Kind::Conflict, "this key has a certificate already")
-                .advise("run `swarmd join` again: it makes a new key"));
-        }
-        let name = match joins {
-            Joins::Agent => match former_agent(who, &wanted, &state.book) {
-                Some(name) => name,
-                None => hex(&random::<8>()?),
-            },
-            Joins::Manager => manager_name(who.hostname, &state.book)?,
+        let name = match (member_before(joins, &wanted, who, &state.book)?, joins) {
+            (Some(name), _) => name,
+            (None, Joins::Agent) => hex(&random::<8>()?),
+            (None, Joins::Manager) => manager_name(who.hostname, &state.book)?,
         };
         let hosts = state.claims.hosts(joins.who(), Some(&name), who, &state.book, now)?;
         // Spent before anything is signed: whatever happens now, it is not used twice.
         self.change_tokens(&mut state, |tokens| tokens.spend(id, secret, joins, now))?;
         let leaf = Leaf { who: joins.who(), name, hosts, life: self.0.life };
-        self.sign(&mut state, &leaf, who.hostname, &wanted, now)
+        self.sign(&mut state, &leaf, who.hostname, &wanted, None, now)
     }
 
     /// The next certificate of a member; `owner` is who its present one says it is.
@@ -169,18 +164,20 @@ impl Authority {
         let wanted = request::read(who.request)?;
         let mut state = self.state();
         let unit = owner.kind.unit().unwrap_or_default();
-        if let Some(why) = state.book.bars((unit, &owner.name), &owner.serial, self.0.life, now) {
+        let key = Pin::of_key(&wanted.spki);
+        let shown = Shown { owner: (unit, &owner.name), serial: &owner.serial, key: key.text() };
+        if let Some(why) = state.book.bars(shown, state.ca.pin.text(), self.0.life, now) {
             return Err(refused(why));
         }
-        let of_another = |found: (&str, &str)| found != (unit, owner.name.as_str());
-        if state.book.owner_of(Pin::of_key(&wanted.spki).text()).is_some_and(of_another) {
+        if state.book.owner_of(key.text()).is_some_and(|found| found != shown.owner) {
             return Err(refused("the key is somebody else's"));
         }
         let State { claims, book, .. } = &mut *state;
+        book.adopt(shown, now.saturating_add(i64::try_from(self.0.life.as_secs()).unwrap_or(i64::MAX)));
         claims.seen(owner, who.peer, book);
         let hosts = claims.hosts(owner.kind, Some(&owner.name), who, book, now)?;
         let leaf = Leaf { who: owner.kind, name: owner.name.clone(), hosts, life: self.0.life };
-        self.sign(&mut state, &leaf, who.hostname, &wanted, now)
+        self.sign(&mut state, &leaf, who.hostname, &wanted, Some(&owner.serial), now)
     }
 
     /// A certificate for this very manager.
@@ -193,7 +190,7 @@ impl Authority {
         };
         let hosts = policy::of_manager(None, who.names)?;
         let leaf = Leaf { who: Who::Manager, name, hosts, life: self.0.life };
-        self.sign(&mut state, &leaf, who.hostname, &wanted, now)
+        self.sign(&mut state, &leaf, who.hostname, &wanted, None, now)
     }
 
     /// A certificate for a user. Who asks for it must be an admin; that is the caller's affair.
@@ -227,35 +224,12 @@ impl Authority {
             .advise(format!("--ttl {days}d is the longest that this CA can give")));
         }
         let leaf = Leaf { who: Who::User(role), name: name.to_string(), hosts: vec![], life };
-        self.sign(&mut state, &leaf, "", &wanted, now)
-    }
-
-    /// All certificates of this owner count no more. Their number.
-    pub fn revoke(&self, kind: &str, name: &str) -> Result<usize> {
-        let mut state = self.state();
-        let mut book = state.book.clone();
-        let count = book.revoke(kind, name);
-        self.keep_book(&mut state, book)?;
-        Ok(count)
-    }
-
-    /// The certificate with this serial number counts no more. The number of such: one, or none.
-    pub fn revoke_one(&self, serial: &str) -> Result<usize> {
-        let mut state = self.state();
-        let mut book = state.book.clone();
-        let found = book.revoke_one(serial);
-        self.keep_book(&mut state, book)?;
-        Ok(usize::from(found))
+        self.sign(&mut state, &leaf, "", &wanted, None, now)
     }
 
     /// Certificates that may be in use, the oldest first.
     pub fn issued(&self) -> Vec<Record> {
         self.state().book.issued.clone()
-    }
-
-    /// Certificates that count no more, by serial number.
-    pub fn revoked(&self) -> BTreeMap<String, Revocation> {
-        self.state().book.revoked.clone()
     }
 
     /// The trusted CAs, PEM.
@@ -288,6 +262,7 @@ impl Authority {
         leaf: &Leaf,
         hostname: &str,
         wanted: &request::Wanted,
+        shown: Option<&str>,
         now: i64,
     ) -> Result<Issued> {
         let leaf = &Leaf { life: leaf.life.min(state.ca.longest(now)), ..leaf.clone() };
@@ -302,7 +277,7 @@ impl Authority {
         let expires = now.saturating_add(i64::try_from(leaf.life.as_secs()).unwrap_or(i64::MAX));
         let mut book = state.book.clone();
         book.prune(now);
-        book.add(Record {
+        let record = Record {
             serial: identity.serial.clone(),
             kind: leaf.who.unit().unwrap_or_default().into(),
             name: leaf.name.clone(),
@@ -313,7 +288,8 @@ impl Authority {
             expires,
             ca: state.ca.pin.text().into(),
             key: Pin::of_key(&wanted.spki).text().into(),
-        });
+        };
+        book.add(record, shown);
         self.keep_book(state, book)?;
         let chain = cert.pem() + &state.way_to_ca();
         Ok(Issued { chain, bundle: state.bundle(), identity, hosts: leaf.hosts.clone(), expires })

@@ -60,6 +60,28 @@ pub struct Revocation {
     pub expires: i64,
 }
 
+/// The certificate with which a member asks for the next one.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    /// Whose it is: kind and name.
+    pub owner: (&'a str, &'a str),
+    /// Its serial number.
+    pub serial: &'a str,
+    /// The pin of the member's key, which stays the same.
+    pub key: &'a str,
+}
+
+/// What became of a serial number that was revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Struck {
+    /// It is revoked now.
+    Known,
+    /// It is revoked now, though no such certificate was on the book: a copy of the book lacks what came later.
+    Unknown,
+    /// It was revoked before.
+    Before,
+}
+
 /// Both lists.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Book {
@@ -78,26 +100,44 @@ impl Book {
         before != (self.issued.len(), self.revoked.len())
     }
 
-    /// Notes a new certificate. Of too many of one owner the oldest count no more.
-    pub fn add(&mut self, record: Record) {
+    /// What was revoked is issued no more: a book from a copy may know less than the list of what is revoked.
+    pub fn reconcile(&mut self) {
+        let revoked = &self.revoked;
+        self.issued.retain(|record| !revoked.contains_key(&record.serial));
+    }
+
+    /// Notes a new certificate. Of too many of one owner the oldest count no more, but never the one that its owner has
+    /// just `shown`: the new one may get lost on its way.
+    pub fn add(&mut self, record: Record, shown: Option<&str>) {
         let owner = (record.kind.clone(), record.name.clone());
         self.issued.push(record);
         let of_owner =
             self.issued.iter().filter(|r| r.owner() == (&*owner.0, &*owner.1)).map(|r| r.serial.clone());
         let serials: Vec<String> = of_owner.collect();
-        for serial in &serials[..serials.len().saturating_sub(BESIDE)] {
+        let too_many = serials.len().saturating_sub(BESIDE);
+        for serial in serials.iter().filter(|serial| Some(serial.as_str()) != shown).take(too_many) {
             self.revoke_serial(serial);
         }
     }
 
-    /// Why the holder of this certificate gets no next one, if it gets none. `life`: that of certificates.
-    pub fn bars(&self, owner: (&str, &str), serial: &str, life: Duration, now: i64) -> Option<&'static str> {
-        if self.revoked.contains_key(serial) {
+    /// Why the holder of this certificate gets no next one, if it gets none. `ca`: the pin of the one that signs; `life`:
+    /// that of certificates. One that is not on the book does if its key is, for that owner: the book is from a copy then.
+    pub fn bars(&self, shown: Shown<'_>, ca: &str, life: Duration, now: i64) -> Option<&'static str> {
+        if self.revoked.contains_key(shown.serial) {
             return Some("it was revoked");
         }
-        let own: Vec<&Record> = self.issued.iter().filter(|record| record.owner() == owner).collect();
-        if !own.iter().any(|record| record.serial == serial) {
-            return Some("its certificate is not on the book of this CA: `swarmd join` makes a new one");
+        let mut own: Vec<&Record> =
+            self.issued.iter().filter(|record| record.owner() == shown.owner).collect();
+        let of_old_ca = match own.iter().find(|record| record.serial == shown.serial) {
+            Some(record) => record.ca != ca,
+            None if own.iter().any(|record| record.key == shown.key) => false,
+            None => {
+                return Some("its certificate is not on the book of this CA: `swarmd join` makes a new one");
+            }
+        };
+        if of_old_ca {
+            // It must get one of the new CA, or it is locked out: what else it has of the old one does not count.
+            own.retain(|record| record.ca == ca || record.serial == shown.serial);
         }
         let pace = i64::try_from(life.as_secs() / PACE).unwrap_or(i64::MAX);
         // Not by a clock that was set back.
@@ -108,11 +148,28 @@ impl Book {
         }
     }
 
-    /// The certificate with this serial number counts no more. Whether there was one.
-    pub fn revoke_one(&mut self, serial: &str) -> bool {
-        let before = self.issued.len();
+    /// Puts a certificate of which only the key was on the book beside the others of its owner, so that it is revoked
+    /// with them. `expires`: when it has ended.
+    pub fn adopt(&mut self, shown: Shown<'_>, expires: i64) {
+        let at = self.issued.iter().rposition(|r| r.owner() == shown.owner && r.key == shown.key);
+        if let Some(at) = at.filter(|_| !self.issued.iter().any(|r| r.serial == shown.serial)) {
+            let record = Record { serial: shown.serial.into(), expires, ..self.issued[at].clone() };
+            self.issued.insert(at + 1, record);
+        }
+    }
+
+    /// The certificate with this serial number counts no more. `ends`: when one that is not on the book has expired.
+    pub fn revoke_one(&mut self, serial: &str, ends: i64) -> Struck {
+        if self.revoked.contains_key(serial) {
+            return Struck::Before;
+        }
         self.revoke_serial(serial);
-        self.issued.len() != before
+        if self.revoked.contains_key(serial) {
+            return Struck::Known;
+        }
+        let owner = "not on the book".to_string();
+        self.revoked.insert(serial.to_string(), Revocation { owner, expires: ends });
+        Struck::Unknown
     }
 
     /// The other certificates of the owner of this one that are still good.
@@ -181,11 +238,15 @@ mod tests {
         }
     }
 
+    fn shown<'a>(name: &'a str, serial: &'a str, key: &'a str) -> Shown<'a> {
+        Shown { owner: ("agent", name), serial, key }
+    }
+
     #[test]
     fn an_owner_has_many_and_loses_all() {
         let mut book = Book::default();
         for (serial, name, ca) in [("1", "n1", "old"), ("2", "n2", "old"), ("3", "n1", "new")] {
-            book.add(record(serial, name, 100, ca));
+            book.add(record(serial, name, 100, ca), None);
         }
         let behind: Vec<&str> = book.behind("new").iter().map(|r| r.serial.as_str()).collect();
         assert_eq!(behind, ["2"]);
@@ -204,21 +265,22 @@ mod tests {
     #[test]
     fn only_who_is_on_the_book_renews_and_not_without_end() {
         let (mut book, life) = (Book::default(), Duration::from_secs(PACE * 10));
-        let owner = ("agent", "n1");
-        book.add(record("a", "n1", 9999, "ca"));
-        book.add(record("b", "n2", 9999, "ca"));
-        assert_eq!(book.bars(owner, "a", life, 5), None);
-        for (serial, why) in [("b", "not on the book"), ("c", "not on the book")] {
-            assert!(book.bars(owner, serial, life, 5).unwrap().contains(why), "{serial}");
+        book.add(record("a", "n1", 9999, "ca"), None);
+        book.add(record("b", "n2", 9999, "ca"), None);
+        assert_eq!(book.bars(shown("n1", "a", "key-n1"), "ca", life, 5), None);
+        for serial in ["b", "c"] {
+            let why = book.bars(shown("n1", serial, "key-n2"), "ca", life, 5).unwrap();
+            assert!(why.contains("not on the book"), "{serial}: {why}");
         }
-        assert!(book.revoke_one("b") && !book.revoke_one("b") && !book.revoke_one("c"));
-        assert_eq!(book.bars(("agent", "n2"), "b", life, 5), Some("it was revoked"));
+        assert_eq!(book.revoke_one("b", 10), Struck::Known);
+        assert_eq!(book.bars(shown("n2", "b", "key-n2"), "ca", life, 5), Some("it was revoked"));
         for n in 1..BESIDE {
-            book.add(Record { issued: 100, ..record(&n.to_string(), "n1", 9999, "ca") });
+            book.add(Record { issued: 100, ..record(&n.to_string(), "n1", 9999, "ca") }, None);
         }
-        assert!(book.bars(owner, "a", life, 109).unwrap().contains("too often"));
-        assert_eq!(book.bars(owner, "a", life, 110), None);
-        assert_eq!(book.bars(owner, "a", life, 50), None, "the clock was set back");
+        let bars = |book: &Book, ca: &str, now| book.bars(shown("n1", "a", "key-n1"), ca, life, now);
+        assert!(bars(&book, "ca", 109).unwrap().contains("too often"));
+        assert_eq!(bars(&book, "ca", 110), None);
+        assert_eq!(bars(&book, "ca", 50), None, "the clock was set back");
         let newest = book.latest()[0].clone();
         assert_eq!(book.beside(&newest, 0).len(), BESIDE - 1);
         assert_eq!(book.beside(&newest, 9999), [""; 0]);
@@ -228,9 +290,54 @@ mod tests {
     fn nobody_has_certificates_without_bound() {
         let mut book = Book::default();
         for n in 0..BESIDE + 3 {
-            book.add(record(&format!("{n:02}"), "n1", 100, "ca"));
+            book.add(record(&format!("{n:02}"), "n1", 100, "ca"), None);
         }
         assert_eq!((book.issued.len(), book.revoked.len()), (BESIDE, 3));
         assert!(book.revoked.contains_key("02"));
+        // What its owner shows is in use, however old.
+        book.add(record("99", "n1", 100, "ca"), Some("03"));
+        assert!(book.revoked.contains_key("04") && !book.revoked.contains_key("03"));
+        assert_eq!(book.issued.len(), BESIDE);
+    }
+
+    #[test]
+    fn a_rotation_leaves_nobody_behind_and_yet_has_a_bound() {
+        let (mut book, life) = (Book::default(), Duration::from_secs(PACE * 10));
+        for n in 0..BESIDE {
+            book.add(Record { issued: 100, ..record(&n.to_string(), "n1", 9999, "old") }, None);
+        }
+        let bars = |book: &Book, ca: &str| book.bars(shown("n1", "0", "key-n1"), ca, life, 101);
+        assert!(bars(&book, "old").is_some());
+        for n in 1..BESIDE {
+            assert_eq!(bars(&book, "new"), None, "{n}");
+            book.add(Record { issued: 100, ..record(&format!("new-{n}"), "n1", 9999, "new") }, Some("0"));
+        }
+        assert_eq!(book.issued.len(), BESIDE);
+        assert!(!book.revoked.contains_key("0"), "in use");
+        assert!(bars(&book, "new").unwrap().contains("too often"));
+    }
+
+    #[test]
+    fn a_book_from_a_copy_knows_members_by_their_keys() {
+        let (mut book, life) = (Book::default(), Duration::from_secs(PACE * 10));
+        book.add(record("1", "n1", 50, "ca"), None);
+        book.add(record("2", "n2", 50, "ca"), None);
+        let later = shown("n1", "later", "key-n1");
+        assert_eq!(book.bars(later, "ca", life, 5), None);
+        assert!(book.bars(shown("n1", "later", "key-n2"), "ca", life, 5).is_some(), "another's key");
+        book.adopt(later, 90);
+        book.adopt(later, 90);
+        book.adopt(shown("n2", "2", "key-n2"), 90);
+        assert_eq!(book.issued.len(), 3);
+        assert_eq!(book.revoke("agent", "n1"), 2, "with the one that it did not know");
+        assert!(book.bars(later, "ca", life, 5).is_some());
+        // By its number, whatever the book knows.
+        assert_eq!(book.revoke_one("strange", 70), Struck::Unknown);
+        assert_eq!(book.revoke_one("strange", 80), Struck::Before);
+        assert_eq!(book.revoked["strange"].expires, 70);
+        // What was revoked after the copy is on the list, and on the book of the copy.
+        book.add(record("strange", "n3", 50, "ca"), None);
+        book.reconcile();
+        assert!(!book.is_taken("agent", "n3") && book.is_taken("agent", "n2"));
     }
 }

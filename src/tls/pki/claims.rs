@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::tls::identity::{Identity, Who};
 use crate::tls::pki::authority::{Applicant, Authority};
 use crate::tls::pki::book::{Book, Record};
-use crate::tls::pki::pin::Pin;
+use crate::tls::pki::pin::{Joins, Pin};
 use crate::tls::pki::request::Wanted;
 use crate::tls::pki::{policy, request};
 
@@ -89,15 +89,35 @@ impl Authority {
     }
 }
 
-/// The agent that a machine was before it joined again with the key of `wanted`, by a request that only the owner of its
-/// former key can have made, and for that new one: an old request of an agent says nothing.
-pub fn former_agent(who: &Applicant<'_>, wanted: &Wanted, book: &Book) -> Option<String> {
-    let former = request::read(who.former?).ok()?;
-    if !former.yields_to(&Pin::of_key(&wanted.spki)) {
-        return None;
+/// The name that a machine had before it joined again: by the key that it had, or by the very key that it shows now if it
+/// has never heard the answer. `None`: it is new.
+///
+/// # Errors
+/// `Kind::Conflict` for a key that has a certificate already, of somebody who does not prove that he joins again.
+pub fn member_before(
+    joins: Joins,
+    wanted: &Wanted,
+    who: &Applicant<'_>,
+    book: &Book,
+) -> Result<Option<String>> {
+    let key = Pin::of_key(&wanted.spki);
+    let former = former_key(who, &key);
+    let owner = former.as_ref().and_then(|pin| book.owner_of(pin.text()));
+    let agent = owner.filter(|(kind, _)| joins == Joins::Agent && *kind == "agent").map(|(_, name)| name);
+    let Some((kind, name)) = book.owner_of(key.text()) else { return Ok(agent.map(str::to_string)) };
+    let same = kind == joins.word() && agent.is_none_or(|agent| agent == name);
+    match same && former.is_some() {
+        true => Ok(Some(name.to_string())),
+        false => Err(Error::client(Kind::Conflict, "this key has a certificate already")
+            .advise("a request is taken once: make another key")),
     }
-    let (kind, name) = book.owner_of(Pin::of_key(&former.spki).text())?;
-    (kind == "agent").then(|| name.to_string())
+}
+
+/// The key that a machine had, by a request that only its owner can have made, and for the key that it shows now: an old
+/// request of somebody says nothing.
+fn former_key(who: &Applicant<'_>, key: &Pin) -> Option<Pin> {
+    let former = request::read(who.former?).ok()?;
+    former.yields_to(key).then(|| Pin::of_key(&former.spki))
 }
 
 fn taken(address: IpAddr, other: &Record) -> Error {

@@ -94,6 +94,38 @@ fn a_machine_that_joins_again_is_the_one_that_it_was() {
 }
 
 #[test]
+fn a_machine_that_has_not_heard_the_answer_asks_again() {
+    let boss = boss();
+    let (agent, manager) = (Member::new(), Member::new());
+    let first = boss.joins(&agent, Joins::Agent, &agent.at("10.0.0.2")).unwrap();
+    let itself = agent.yields_to(&agent);
+    let again = Applicant { former: Some(&itself), ..agent.at("10.0.0.2") };
+    let next = boss.joins(&agent, Joins::Agent, &again).unwrap();
+    assert_eq!((&next.identity.name, &next.hosts), (&first.identity.name, &first.hosts));
+    // It had joined before that, with another key.
+    let newer = Member::new();
+    let yielding = agent.yields_to(&newer);
+    let again = Applicant { former: Some(&yielding), ..newer.at("10.0.0.2") };
+    for _ in 0..2 {
+        let next = boss.joins(&newer, Joins::Agent, &again).unwrap();
+        assert_eq!(next.identity.name, first.identity.name);
+    }
+    let first = boss.joins(&manager, Joins::Manager, &manager.applicant()).unwrap();
+    let itself = manager.yields_to(&manager);
+    let again = Applicant { former: Some(&itself), ..manager.applicant() };
+    assert_eq!(boss.joins(&manager, Joins::Manager, &again).unwrap().identity.name, first.identity.name);
+    // Not by the request alone, which others may have seen, not as something else, not by the key of another.
+    let replayed = Applicant { former: Some(&agent.request), ..agent.at("10.0.0.2") };
+    assert_eq!(boss.joins(&agent, Joins::Agent, &replayed).unwrap_err().kind, Kind::Conflict);
+    assert_eq!(boss.joins(&manager, Joins::Agent, &again).unwrap_err().kind, Kind::Conflict);
+    let other = Member::new();
+    boss.joins(&other, Joins::Agent, &other.at("10.0.0.3")).unwrap();
+    let yielding = other.yields_to(&agent);
+    let mixed = Applicant { former: Some(&yielding), ..agent.at("10.0.0.2") };
+    assert_eq!(boss.joins(&agent, Joins::Agent, &mixed).unwrap_err().kind, Kind::Conflict);
+}
+
+#[test]
 fn an_address_that_several_share_is_nobodys() {
     let boss = boss();
     boss.authority.share(&["203.0.113.7".into(), "nonsense".into()]);

@@ -22,6 +22,7 @@ pub mod pin;
 pub mod policy;
 pub mod request;
 pub mod revoked;
+mod revoking;
 pub mod rotation;
 pub mod tokens;
 
