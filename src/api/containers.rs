@@ -9,7 +9,7 @@ use hyper::{Method, Response, StatusCode};
 use crate::api::call::{Call, Query, encode};
 use crate::api::fanout::together;
 use crate::api::gap::Gap;
-use crate::api::listing::{Listing, Rest, status_text};
+use crate::api::listing::{Listing, Rest, put_status};
 use crate::api::proxy::{rewritten, version_prefix};
 use crate::api::selection::{Hit, Selection};
 use crate::api::{Api, error};
@@ -169,8 +169,9 @@ fn sized(
         if list.len() > 1 {
             list.push(b',');
         }
-        let mut entry = Vec::with_capacity(1024);
-        container.entry.write(&status_text(node, container, waiting.get(&container.id), now), &mut entry);
+        let (mut entry, mut status) = (Vec::with_capacity(1024), String::new());
+        put_status(node, container, waiting, now, &mut status);
+        container.entry.write(&status, &mut entry);
         list.extend(with_size(&entry, sizes.get(&container.id)));
     }
     list.extend_from_slice(b"]\n");

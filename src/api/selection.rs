@@ -179,7 +179,7 @@ impl Selection {
             "exited" => c.life.word() == "exited" && self.exited.contains(&c.life.exit_code),
             "volume" => f.values(key).iter().any(|wanted| mounts(node, c, wanted)),
             "network" => f.values(key).iter().any(|wanted| self.on_network(node, c, wanted)),
-            "ancestor" => self.descendants.get(&node.addr).is_some_and(|d| d.contains(&c.image_id)),
+            "ancestor" => self.descendants.get(&node.addr).is_some_and(|d| d.contains(&*c.image_id)),
             "publish" | "expose" => self.on_ports(c),
             // `before` and `since` are marks in time; `isolation` means nothing here.
             _ => true,
