@@ -6,15 +6,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::{UdpSocket, lookup_host};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::docker::connect::CONNECT_DEADLINE;
 use crate::docker::endpoint::Endpoint;
 use crate::enroll::ask;
 use crate::enroll::talk::Request;
 use crate::enroll::turn::Turn;
 use crate::error::{Error, Kind, Result};
+use crate::systemd::beat::Beat;
 use crate::tls::pki::authority::Authority;
 use crate::tls::pki::members::{self, Own};
 use crate::tls::pki::own::{self, Machine};
@@ -26,6 +28,9 @@ use crate::tls::{ClientTls, Peers, pem};
 const LOOK: Duration = Duration::from_secs(5);
 /// The longest pause after a failure.
 const PAUSE: Duration = Duration::from_secs(300);
+/// A turn asks some managers and writes some files. However slow those are, it takes less than this, or hangs; and
+/// a certificate has weeks left.
+const LONGEST_TURN: Duration = Duration::from_secs(2 * 3600);
 
 /// What the loop needs.
 pub struct Renewal {
@@ -63,19 +68,20 @@ struct Wanted {
 
 impl Renewal {
     /// Runs until `cancel`.
-    pub async fn run(self, cancel: CancellationToken) {
+    pub async fn run(self, beat: Beat, cancel: CancellationToken) {
         tokio::select! {
             () = cancel.cancelled() => {}
-            () = self.keep() => {}
+            () = self.keep(&beat) => {}
         }
     }
 
-    async fn keep(self) {
+    async fn keep(self, beat: &Beat) {
         let mut course = match Course::new(&self.config) {
             Ok(course) => course,
             Err(error) => return tracing::error!("certificates are not renewed: {error}"),
         };
         loop {
+            beat.within(LONGEST_TURN);
             sleep(pace(LOOK, course.life)).await;
             let machine = (self.machine)();
             match &self.authority {
@@ -275,7 +281,8 @@ fn longest_pause(config: &Config) -> Duration {
 
 /// The address from which a packet to `host` would leave. None is sent.
 pub async fn local_address(host: &str, port: u16) -> std::io::Result<SocketAddr> {
-    let target = lookup_host((host, port)).await?.next();
+    let found = timeout(CONNECT_DEADLINE, lookup_host((host, port))).await;
+    let target = found.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??.next();
     let target = target.ok_or_else(|| std::io::Error::other("its name has no address"))?;
     let any: SocketAddr = match target {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
