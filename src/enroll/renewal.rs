@@ -137,8 +137,7 @@ impl Course {
             }
             Ok(())
         };
-        let done = tokio::task::spawn_blocking(work).await;
-        done.unwrap_or_else(|e| Err(Error::us(Kind::Internal, e.to_string())))
+        on_disk(work).await
     }
 
     /// With the CA elsewhere.
@@ -172,10 +171,14 @@ impl Course {
         let (trust, manager) = self.first_answer().await?;
         self.looks.went_well(pace(longest_pause(config), self.life));
         holds(&trust.bundle, own.ca.as_ref())?;
-        if members::trust(&self.files, &trust.bundle)? {
-            tracing::info!("the cluster's trusted CAs have changed");
-        }
-        revoked::write(&self.files, &revoked::Listed { revoked: trust.revoked })?;
+        let (files, bundle, revoked) = (self.files.clone(), trust.bundle, trust.revoked);
+        on_disk(move || {
+            if members::trust(&files, &bundle)? {
+                tracing::info!("the cluster's trusted CAs have changed");
+            }
+            revoked::write(&files, &revoked::Listed { revoked })
+        })
+        .await?;
         let names = if config.role.manages() { own::names(config, &machine) } else { Vec::new() };
         let renamed = names.iter().any(|name| !own.is_for(name));
         let replaced = own.ca.as_ref().is_none_or(|ca| ca.text() != trust.ca);
@@ -192,8 +195,9 @@ impl Course {
         let chain = pem::certificates_in(&membership.certificate).map_err(|e| senseless(&e.to_string()))?;
         let next = Own::of(&chain).ok_or_else(|| senseless("there is no certificate in it"))?;
         holds(&membership.bundle, next.ca.as_ref())?;
-        members::replace(&self.files, &membership.certificate, &membership.bundle)?;
-        tracing::info!("the certificate was renewed by {manager}, for {}", membership.hosts.join(", "));
+        let (files, hosts) = (self.files.clone(), membership.hosts.join(", "));
+        on_disk(move || members::replace(&files, &membership.certificate, &membership.bundle)).await?;
+        tracing::info!("the certificate was renewed by {manager}, for {hosts}");
         Ok(())
     }
 
@@ -226,6 +230,12 @@ impl Course {
         }
         None
     }
+}
+
+/// Writes. An agent has one thread, and a slow disk is not to hold up what else it does.
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|e| Err(Error::us(Kind::Internal, e.to_string())))
 }
 
 /// Whether a bundle can be taken into use: one without the CA of our own certificate would lock us out.
