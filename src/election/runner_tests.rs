@@ -111,7 +111,7 @@ impl Fake {
     async fn answers(&self) {
         let mute = self.store.0.lock().unwrap().mute;
         if mute {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
