@@ -42,6 +42,8 @@ const SMALL_ANSWER: usize = 1 << 20;
 const IDLE_CONNECTIONS: usize = 16;
 /// How long they are kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Most bytes that are read at once: more is no faster, and dearer to come by.
+const LARGE_BUFFER: usize = 128 << 10;
 /// Bytes of a thrifty client's buffers: the least that takes any head.
 const SMALL_BUFFER: usize = 8 << 10;
 /// Connections that are tried for one call at most. Not left to the pool: it would not ask the fence again.
@@ -81,7 +83,7 @@ pub struct Client {
 impl Client {
     /// A client for `endpoint`, with TLS if a configuration is given. Unix sockets are never TLS.
     pub fn new(endpoint: Endpoint, tls: Option<ClientTls>) -> Client {
-        Client::over(endpoint, tls, |builder| builder)
+        Client::over(endpoint, tls, |builder| builder.http1_max_buf_size(LARGE_BUFFER))
     }
 
     /// One for many small questions to many endpoints: what an idle connection holds in memory counts there.

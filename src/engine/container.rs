@@ -71,7 +71,7 @@ pub struct Place {
     /// The engine's clock, in nanoseconds since the epoch.
     pub now: i64,
     /// The node's copies of networks: their IDs, with the IDs that users know them by.
-    pub copies: HashMap<String, String>,
+    pub copies: Arc<HashMap<String, String>>,
 }
 
 impl Place {
@@ -276,7 +276,7 @@ mod tests {
             prefix: prefix.map(String::from),
             ip: Some("10.0.0.1".parse().unwrap()),
             now: 0,
-            copies: HashMap::from([("copy".to_string(), "first".to_string())]),
+            copies: Arc::new(HashMap::from([("copy".to_string(), "first".to_string())])),
         };
         Container::build(&listed, &Inspected::default(), &place).unwrap()
     }

@@ -159,6 +159,7 @@ pub struct Ledger {
     /// When containers were last known to be gone.
     gone: HashMap<String, Asked>,
     networks: Arc<[Network]>,
+    copies: Arc<HashMap<String, String>>,
     volumes: Arc<[Volume]>,
     images: Arc<[Image]>,
     images_key: u64,
@@ -219,6 +220,7 @@ impl Ledger {
 
     /// Takes in the networks.
     pub fn networks(&mut self, networks: Vec<Network>) {
+        self.copies = Arc::new(copies(&networks));
         self.networks = networks.into();
     }
 
@@ -237,8 +239,8 @@ impl Ledger {
     }
 
     /// See `copies`.
-    pub fn copies(&self) -> HashMap<String, String> {
-        copies(&self.networks)
+    pub fn copies(&self) -> Arc<HashMap<String, String>> {
+        Arc::clone(&self.copies)
     }
 
     /// The inventory as it stands. `cpus` are the engine's.

@@ -41,7 +41,7 @@ pub(super) fn ask(
     async move {
         // Nobody waits for details: some at a time, whatever the number of engines.
         let _turn = match &what {
-            What::Details => turns.details.acquire().await.ok(),
+            What::Details => turns.for_details().await,
             _ => None,
         };
         // Boxed: thousands that wait for their turn would else keep room for the largest call.

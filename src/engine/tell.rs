@@ -16,8 +16,9 @@ use crate::error::Result;
 
 /// Details that are read in one turn.
 const DETAILS_AT_ONCE: usize = 32;
-/// Pause between an event and the question for what it did not tell: what happens at once is asked for at once.
-const STALE_PAUSE: Duration = Duration::from_millis(150);
+/// Pause between an event and the question for what it did not tell: what happens within it is asked for together. Lists
+/// do not wait for it.
+const STALE_PAUSE: Duration = Duration::from_secs(1);
 
 impl Serving<'_> {
     /// Applies an event to its container. False: it does not tell enough, the container must be read.
