@@ -21,7 +21,8 @@ const CREATED_PATIENCE: Duration = Duration::from_secs(30);
 pub(super) enum Command {
     Refresh(What, oneshot::Sender<()>),
     Created(Box<Container>, oneshot::Sender<()>),
-    Started(String, oneshot::Sender<()>),
+    /// Its ID, and when it was started before: 0 for never; `None` if that is known roughly only.
+    Started(String, Option<i64>, oneshot::Sender<()>),
     Forget(String, oneshot::Sender<()>),
     Suspect,
 }
@@ -57,9 +58,10 @@ impl Handle {
     }
 
     /// Tells that a container was just started, and waits until the view shows it: the engine's event tells it
-    /// without a question.
-    pub async fn started(&self, container: &str) {
-        self.command(REFRESH_PATIENCE, |done| Command::Started(container.to_string(), done)).await;
+    /// without a question. `before` is the container as it was before.
+    pub async fn started(&self, before: &Container) {
+        let last = Some(before.life.started.unwrap_or(0)).filter(|_| !before.rough);
+        self.command(REFRESH_PATIENCE, |done| Command::Started(before.id.clone(), last, done)).await;
     }
 
     /// Tells that a container is gone, and waits until it is out of the view.

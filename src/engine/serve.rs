@@ -185,8 +185,10 @@ impl<'a> Serving<'a> {
                 self.on_created(*container);
                 let _ = done.send(());
             }
-            Command::Started(id, done) => {
-                match self.engine.ledger.container(&id).is_some_and(|c| c.life.running) {
+            Command::Started(id, last, done) => {
+                // Many end at once, so that it may have been started and be over already.
+                let was = |c: &Container| c.life.running || last.is_some_and(|at| c.life.started > Some(at));
+                match self.engine.ledger.container(&id).is_some_and(|c| was(c)) {
                     true => drop(done.send(())),
                     false => self.expecting.push_back((Instant::now() + EVENT_PATIENCE, id, done)),
                 }
