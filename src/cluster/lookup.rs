@@ -152,7 +152,8 @@ fn prefixed(node: &Node, name: &str, query: &str) -> bool {
     !node.name().is_empty() && rest.and_then(|r| r.strip_prefix('/')) == Some(name)
 }
 
-fn no_container(query: &str) -> Error {
+/// The error for a container that is not there.
+pub fn no_container(query: &str) -> Error {
     Error::client(Kind::NotFound, format!("No such container: {query}"))
 }
 

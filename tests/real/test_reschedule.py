@@ -76,9 +76,11 @@ class Reschedule(EngineCase):
         eventually(there, f"{count} containers are on disk")
 
     def start_two(self):
-        """Two on pi1: one that can move, with a volume without a name, and one with a named local volume."""
+        """Two on pi1: one that can move, with a volume without a name, and one with a named local volume. The other's name is how
+        the swarm ID of the first begins: never is that one meant by it."""
         self.docker.ok("network", "create", "app")
-        old = self.run_on("pi1", "web", *MOVES, "--network", "app", "-p", "8099:80", "-v", "/cache", "--restart=always")
+        old = self.run_on("pi1", "web", *MOVES, "--network", "app", "-p", "8099:80", "-v", "/cache", "--restart=always",
+                          "--label", f"com.docker.swarm.id=db{'0' * 62}")
         self.docker.ok("exec", "web", "sh", "-c", "echo left > /cache/file")
         self.run_on("pi1", "db", *MOVES, "-v", "data:/data", "--restart=always")
         self.docker.ok("exec", "db", "sh", "-c", "echo kept > /data/file")

@@ -6,8 +6,9 @@
 use crate::api::Api;
 use crate::api::swarmd::talk::{Explanation, Expressions};
 use crate::clock;
-use crate::cluster::lookup;
-use crate::error::{Error, Result};
+use crate::cluster::View;
+use crate::cluster::lookup::{self, Found};
+use crate::error::Result;
 use crate::scheduler;
 use crate::scheduler::hints::Hints;
 
@@ -19,7 +20,7 @@ impl Api {
     /// Explains where a container is.
     pub(super) async fn explain(&self, name: &str) -> Result<Explanation> {
         let view = self.cluster.view();
-        let (node, container) = lookup::container(&view, name).map_err(|e| self.or_waiting(name, e))?;
+        let (node, container) = self.explainable(&view, name)?;
         let request = self.asked_again(&view, &node, &container).await?;
         let pending = self.cluster.pending().clone();
         let mut chance = self.chance().clone();
@@ -43,13 +44,16 @@ impl Api {
         })
     }
 
-    /// A container that waits on a node that was not heard of since this manager runs.
-    fn or_waiting(&self, name: &str, error: Error) -> Error {
-        match self.cluster.moves().find_waiting(name) {
+    /// The container of this name. One that waits on a node that was not heard of since this manager runs is not among
+    /// those that can be explained; and its name (`db`) may be how another's ID begins, which is not meant.
+    fn explainable(&self, view: &View, name: &str) -> Result<Found> {
+        let waits = self.cluster.moves().find_waiting(name);
+        match waits.filter(|w| lookup::holder_of_name(view, &w.name).next().is_none()) {
             Some(w) => {
-                error.advise(format!("{} was on {}, which does not answer; it {}", w.name, w.node, w.why))
+                let why = format!("{} was on {}, which does not answer; it {}", w.name, w.node, w.why);
+                Err(lookup::no_container(name).advise(why))
             }
-            None => error,
+            None => lookup::container(view, name),
         }
     }
 }
