@@ -82,7 +82,7 @@ async fn serve(
     let renewal =
         config.has_pki().then(|| Renewal { config: config.clone(), authority: authority.clone(), machine });
     if let Some(renewal) = renewal {
-        tokio::spawn(renewal.run(cancel.clone()));
+        tokio::spawn(renewal.run(beats.join("the care for the certificate"), cancel.clone()));
     }
     let mut roles = Roles::start(&switch.settings(), authority, inherited, &notifier, &beats, &cancel)?;
     roles.first_steps().await;
@@ -212,7 +212,7 @@ impl Roles {
         let manager = match &registry {
             Some(registry) => {
                 let (backend, registry) = (Backend::open(&spec, &means)?, Arc::clone(registry));
-                let election = Election::enter(config, &spec, cancel)?;
+                let election = Election::enter(config, &spec, beats, cancel)?;
                 let parts = manager::Parts {
                     sockets,
                     backend,
@@ -295,3 +295,7 @@ impl Roles {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "daemon_tests.rs"]
+mod tests;

@@ -17,6 +17,9 @@ use swarmd::systemd::inherited::Inherited;
 use swarmd::systemd::journal;
 use swarmd::tls::ClientTls;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Before any thread exists: taking inherited sockets changes the environment.
     let inherited = Inherited::take();

@@ -94,7 +94,7 @@ pub fn start(settings: &Settings, parts: Parts<'_>, cancel: &CancellationToken) 
         turns: Arc::default(),
     };
     let cluster = Cluster::new(options, Desk::open(&config.state_dir)?);
-    election.share_orders(&cluster, cancel);
+    election.share_orders(&cluster, beats, cancel);
     let acceptor = tls::acceptor(&config.tls)?;
     let (told, outlook) = watch::channel(Outlook::default());
     let advertising = advertise(config, &sockets, &registry, lan, cancel);
@@ -136,7 +136,7 @@ pub fn start(settings: &Settings, parts: Parts<'_>, cancel: &CancellationToken) 
     });
     let rescheduler = Rescheduler::open(Arc::clone(&api), Arc::new(move || mandate.may_act()))?;
     // Waited for at the end: what it knows is to be on disk.
-    api.streams.spawn(rescheduler.run(cancel.clone()));
+    api.streams.spawn(rescheduler.run(beats.join("the rescheduler"), cancel.clone()));
     let memory = Memory::of(&config.state_dir, config.discovery.url.as_deref().unwrap_or_default());
     let beat = beats.join("the list of members");
     let follower = Follower::new(Arc::clone(&cluster), &config.discovery, memory, beat, told);

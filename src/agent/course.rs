@@ -17,7 +17,7 @@ use crate::discovery::lan::interfaces::{self, Address};
 use crate::discovery::lan::{Browser, Found, search};
 use crate::discovery::{Backend, Entry};
 use crate::error::Error;
-use crate::systemd::beat::Beat;
+use crate::systemd::beat::{Beat, Beats};
 
 /// While a manager is missing, mDNS is asked this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -48,10 +48,11 @@ impl<'a, R: Fn(Report)> Course<'a, R> {
         entries: watch::Sender<Option<Entry>>,
         pulse: watch::Receiver<Pulse>,
         report: &'a R,
+        beats: &Beats,
     ) -> Course<'a, R> {
         Course {
             config,
-            registrars: Registrars::new(plan.clone()),
+            registrars: Registrars::new(plan.clone(), beats.clone()),
             plan,
             fixed: places.fixed,
             search: places.lan.map(|(lan, terms)| (lan.browse(&terms.token), terms)),

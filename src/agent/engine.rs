@@ -13,6 +13,7 @@ use crate::clock;
 use crate::discovery::Entry;
 use crate::docker::http::Client;
 use crate::error::Error;
+use crate::systemd::beat::Beat;
 use crate::tls::ClientTls;
 
 /// How long the engine has to answer a ping.
@@ -34,9 +35,11 @@ pub(super) async fn watch(
     mut entry: Receiver<Option<Entry>>,
     tls: Option<ClientTls>,
     heartbeat: Duration,
+    beat: &Beat,
     tell: Sender<Pulse>,
 ) {
     loop {
+        beat.within(PING_DEADLINE + heartbeat * 2);
         let at = entry.borrow_and_update().clone();
         if let Some(at) = at {
             // Any HTTP answer will do: an engine that wants TLS says so in plain HTTP.

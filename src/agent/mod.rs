@@ -31,7 +31,7 @@ use crate::config::Config;
 use crate::discovery::lan::Lan;
 use crate::discovery::{Backend, Means, Registry, Spec, entry};
 use crate::error::{Error, Kind, Result};
-use crate::systemd::beat::{Beat, Beats};
+use crate::systemd::beat::Beats;
 use crate::tls::{ClientTls, Peers};
 use course::Course;
 use engine::Pulse;
@@ -98,13 +98,12 @@ pub fn start(
     beats: &Beats,
     cancel: &CancellationToken,
 ) -> Running {
-    let beat = beats.join("the agent");
     let (sender, reports) = watch::channel(None);
-    let (config, cancel) = (config.clone(), cancel.clone());
+    let (config, beats, cancel) = (config.clone(), beats.clone(), cancel.clone());
     let file = report::keep_file(file, reports.clone());
     let task = tokio::spawn(async move {
         let work = async move {
-            if let Err(error) = run(&config, places, tls, &beat, cancel, &sender).await {
+            if let Err(error) = run(&config, places, tls, &beats, cancel, &sender).await {
                 tracing::error!("the agent cannot run: {error}");
             }
         };
@@ -142,10 +141,11 @@ async fn run(
     config: &Config,
     places: Places,
     tls: Option<ClientTls>,
-    beat: &Beat,
+    beats: &Beats,
     cancel: CancellationToken,
     reports: &watch::Sender<Option<Report>>,
 ) -> Result<()> {
+    let beat = beats.join("the agent");
     let own = Own::of(&config.agent)?;
     let front = config.agent.front.as_ref().map(ToString::to_string);
     let heartbeat = config.discovery.heartbeat;
@@ -176,9 +176,11 @@ async fn run(
         () = cancel.cancelled() => return Ok(()),
         () = wait_first(config, &plan, &report) => {}
     }
+    let course = Course::new(config, plan, places, entries, pulse, &report, beats);
+    let ping = beats.join("the look at the engine");
     tokio::select! {
-        () = Course::new(config, plan, places, entries, pulse, &report).run(beat, &cancel) => {}
-        () = engine::watch(asked, tls, heartbeat, pulses) => {}
+        () = course.run(&beat, &cancel) => {}
+        () = engine::watch(asked, tls, heartbeat, &ping, pulses) => {}
     }
     Ok(())
 }

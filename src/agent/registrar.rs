@@ -14,6 +14,7 @@ use crate::clock;
 use crate::discovery::news::{self, News, Pace};
 use crate::discovery::{Entry, backoff};
 use crate::error::{Error, Kind, Result};
+use crate::systemd::beat::Beat;
 
 /// Longest pause before a failed registration is tried again: a manager that comes back is joined soon.
 const LONGEST_RETRY: Duration = Duration::from_secs(15);
@@ -66,12 +67,13 @@ pub(super) async fn serve<R: Registrar>(
     registrar: &R,
     plan: &Plan,
     kick: &Notify,
+    beat: &Beat,
     cancel: &CancellationToken,
     tell: &watch::Sender<Standing>,
 ) {
     tokio::select! {
         () = cancel.cancelled() => {}
-        () = keep_registered(registrar, plan, kick, tell) => {}
+        () = keep_registered(registrar, plan, kick, beat, tell) => {}
     }
     // Also after failures only: an attempt whose answer was lost may well have registered.
     let last = tell.borrow().entry.clone();
@@ -87,11 +89,13 @@ async fn keep_registered<R: Registrar>(
     registrar: &R,
     plan: &Plan,
     kick: &Notify,
+    beat: &Beat,
     tell: &watch::Sender<Standing>,
 ) {
     let longest_retry = LONGEST_RETRY.min(plan.heartbeat);
     let (mut failures, mut pace) = (0_u32, Pace::default());
     loop {
+        beat.within(REGISTER_DEADLINE + WITHDRAW_DEADLINE);
         let (outcome, news) = match attempt(registrar, plan).await {
             Ok((entry, news)) => (Ok(entry), news),
             Err(error) => (Err(error), news::none()),
@@ -115,6 +119,7 @@ async fn keep_registered<R: Registrar>(
                 backoff::retry(failures, longest_retry, fastrand::f64())
             }
         };
+        beat.within(pause + longest_retry);
         tokio::select! {
             () = pace.rest(pause, longest_retry, news) => {}
             () = kick.notified() => failures = 0,

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::discovery::entry;
+use crate::systemd::beat::Beats;
 
 /// Answers registrations by script, then with success; notes what it was asked, and when.
 struct Script {
@@ -92,7 +93,8 @@ async fn run_for(script: &Script, plan: &Plan, time: Duration) -> Vec<Standing> 
 async fn run_kicked(script: &Script, plan: &Plan, time: Duration, kick: &Notify) -> Vec<Standing> {
     let (tell, mut told) = watch::channel(Standing::default());
     let all = Mutex::new(Vec::new());
-    let cancel = CancellationToken::new();
+    let (beats, cancel) = (Beats::default(), CancellationToken::new());
+    let beat = beats.join("the registration");
     let listen = async {
         while told.changed().await.is_ok() {
             all.lock().unwrap().push(told.borrow_and_update().clone());
@@ -103,13 +105,22 @@ async fn run_kicked(script: &Script, plan: &Plan, time: Duration, kick: &Notify)
         cancel.cancel();
     };
     let serving = async {
-        tokio::join!(serve(script, plan, kick, &cancel, &tell), stop);
+        tokio::join!(serve(script, plan, kick, &beat, &cancel, &tell), stop);
     };
     tokio::select! {
         () = serving => {}
         () = listen => {}
+        () = never_stuck(&beats) => {}
     }
     all.into_inner().unwrap()
+}
+
+/// Neither pauses nor failures nor a registry that hangs look like a loop that does. Never ends.
+async fn never_stuck(beats: &Beats) {
+    loop {
+        assert_eq!(beats.stuck(), None);
+        sleep(Duration::from_secs(1)).await;
+    }
 }
 
 fn down() -> Result<()> {

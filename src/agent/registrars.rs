@@ -13,6 +13,7 @@ use crate::agent::place::Place;
 use crate::agent::registrar::{Plan, Standing, serve};
 use crate::discovery::lan::Found;
 use crate::discovery::lan::seen::label;
+use crate::systemd::beat::Beats;
 use crate::tls::ClientTls;
 
 /// What it takes to register with managers that are found.
@@ -25,6 +26,7 @@ pub(super) struct Terms {
 /// The places.
 pub(super) struct Registrars {
     plan: Arc<Plan>,
+    beats: Beats,
     places: BTreeMap<String, Member>,
     found: Vec<Found>,
     changed: Arc<Notify>,
@@ -52,9 +54,10 @@ pub(super) struct Look {
 
 impl Registrars {
     /// No places yet.
-    pub(super) fn new(plan: Plan) -> Registrars {
+    pub(super) fn new(plan: Plan, beats: Beats) -> Registrars {
         Registrars {
             plan: Arc::new(plan),
+            beats,
             places: BTreeMap::new(),
             found: Vec::new(),
             changed: Arc::new(Notify::new()),
@@ -126,6 +129,7 @@ impl Registrars {
     fn begin(&mut self, name: String, place: Place, news: Option<watch::Sender<Found>>) {
         let (tell, standing) = watch::channel(Standing::default());
         let (place, kick, stop) = (Arc::new(place), Arc::new(Notify::new()), CancellationToken::new());
+        let beat = self.beats.join(format!("the registration with {}", label(&name)));
         let task = tokio::spawn({
             let (plan, place, kick, stop) =
                 (Arc::clone(&self.plan), Arc::clone(&place), Arc::clone(&kick), stop.clone());
@@ -137,7 +141,7 @@ impl Registrars {
                     }
                 };
                 tokio::select! {
-                    () = serve(&*place, &plan, &kick, &stop, &tell) => {}
+                    () = serve(&*place, &plan, &kick, &beat, &stop, &tell) => {}
                     () = pass_on => {}
                 }
             }

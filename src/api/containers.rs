@@ -1,6 +1,7 @@
 //! Containers: the list from the view, and calls that their owner answers.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -9,7 +10,7 @@ use hyper::{Method, Response, StatusCode};
 use crate::api::call::{Call, Query, encode};
 use crate::api::fanout::together;
 use crate::api::gap::Gap;
-use crate::api::listing::{Listing, Rest, status_text};
+use crate::api::listing::{Listing, Rest, put_status};
 use crate::api::proxy::{rewritten, version_prefix};
 use crate::api::selection::{Hit, Selection};
 use crate::api::{Api, error};
@@ -21,12 +22,14 @@ use crate::cluster::moves::Waiting;
 use crate::docker::filters::Filters;
 use crate::docker::http::{Body, boxed, empty, request};
 use crate::docker::json::Object;
-use crate::engine::Node;
 use crate::engine::container::{at_node, patch_networks};
 use crate::engine::inventory::copies;
 use crate::engine::refresh::What;
+use crate::engine::{Container, Node};
 use crate::error::Result;
 
+/// Filters that look at what events do not tell.
+const NOT_TOLD: [&str; 4] = ["expose", "network", "publish", "volume"];
 /// How long a list waits for entries that are read again.
 const STALE_PATIENCE: Duration = Duration::from_secs(1);
 /// Most containers whose IDs go into one question; beyond that it is for all.
@@ -38,8 +41,11 @@ impl Api {
         let filters = Filters::parse(call.query.get("filters"))?;
         self.refresh_for(&filters).await;
         let mut view = self.cluster.view();
+        if NOT_TOLD.iter().any(|key| filters.has(key)) && self.read_stale(view.containers()).await {
+            view = self.cluster.view();
+        }
         let mut hits = Selection::new(&call.query, &view, filters.clone())?.pick(&view);
-        if self.read_stale(&view, &hits).await {
+        if self.read_stale(hits.iter().filter_map(|hit| hit.find(&view))).await {
             view = self.cluster.view();
             hits = Selection::new(&call.query, &view, filters)?.pick(&view);
         }
@@ -60,8 +66,11 @@ impl Api {
     }
 
     /// Has entries read again about whose containers something has just happened. False if there were none.
-    async fn read_stale(&self, view: &View, hits: &[Hit]) -> bool {
-        let stale = hits.iter().filter_map(|hit| hit.find(view)).filter(|(n, c)| c.stale && n.is_healthy());
+    async fn read_stale<'v>(
+        &self,
+        containers: impl Iterator<Item = (&'v Arc<Node>, &'v Arc<Container>)>,
+    ) -> bool {
+        let stale = containers.filter(|(n, c)| c.stale && n.is_healthy());
         let nodes: HashMap<&str, &Node> = stale.map(|(n, _)| (n.addr.as_str(), &**n)).collect();
         let handles: Vec<_> = nodes.values().filter_map(|n| self.cluster.handle(n).ok()).collect();
         let reading = join_all(handles.iter().map(|h| h.refresh(What::Stale)));
@@ -169,8 +178,9 @@ fn sized(
         if list.len() > 1 {
             list.push(b',');
         }
-        let mut entry = Vec::with_capacity(1024);
-        container.entry.write(&status_text(node, container, waiting.get(&container.id), now), &mut entry);
+        let (mut entry, mut status) = (Vec::with_capacity(1024), String::new());
+        put_status(node, container, waiting, now, &mut status);
+        container.entry.write(&status, &mut entry);
         list.extend(with_size(&entry, sizes.get(&container.id)));
     }
     list.extend_from_slice(b"]\n");

@@ -308,7 +308,7 @@ impl Api {
 /// must be known.
 fn sketch(request: &Request, node: &Node) -> Option<Container> {
     let image_id = node.inventory.image(&request.image).map(|i| i.fields.id.clone()).unwrap_or_default();
-    let sketch = Container { image_id, ..request.reservation(node) };
+    let sketch = Container { image_id: image_id.into(), ..request.reservation(node) };
     (!moves_on_failure(&request.labels)).then_some(sketch)
 }
 

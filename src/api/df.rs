@@ -45,7 +45,7 @@ impl Api {
         let place = Place {
             prefix: Some(node.name().to_string()).filter(|_| self.config().manager.node_prefix),
             ip: node.ip,
-            copies: copies(&node.inventory.networks),
+            copies: copies(&node.inventory.networks).into(),
             ..Place::default()
         };
         each(&mut usage, "Containers", |container| put_in_place(container, &place));

@@ -89,9 +89,9 @@ impl Api {
                 "SecurityOptions": [],
                 "Warnings": warnings,
         });
-        // The rows are text already, and most of the answer.
-        let rows = sums.framed(&before, &after).map_or("null".to_string(), |rows| rows.get().to_string());
-        error::raw_json(StatusCode::OK, answer.to_string().replacen(ROWS, &rows, 1))
+        let answer = answer.to_string();
+        let (head, tail) = answer.split_once(ROWS).unwrap_or((&answer, ""));
+        error::raw_json(StatusCode::OK, sums.framed(head, &before, &after, tail))
     }
 
     /// Which listener is open to everybody who reaches it, if one is.

@@ -2,6 +2,7 @@
 //! holds the view, not a copy of anything: eight clients that list everything cost eight small buffers.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,6 +14,7 @@ use crate::api::selection::Hit;
 use crate::cluster::View;
 use crate::cluster::moves::Waiting;
 use crate::docker::http::BoxError;
+use crate::engine::status::Status;
 use crate::engine::{Container, Node};
 
 /// Bytes made at once. Below what allocators map anew each time.
@@ -25,6 +27,8 @@ pub struct Listing {
     waiting: Arc<HashMap<String, Waiting>>,
     /// Our clock, in nanoseconds since the epoch.
     now: i64,
+    /// The STATUS of one after the other.
+    status: String,
     begun: bool,
     ended: bool,
 }
@@ -32,7 +36,15 @@ pub struct Listing {
 impl Listing {
     /// The list of these containers of a view.
     pub fn new(view: Arc<View>, hits: Vec<Hit>, waiting: Arc<HashMap<String, Waiting>>, now: i64) -> Listing {
-        Listing { view, hits: hits.into_iter(), waiting, now, begun: false, ended: false }
+        Listing {
+            view,
+            hits: hits.into_iter(),
+            waiting,
+            now,
+            status: String::new(),
+            begun: false,
+            ended: false,
+        }
     }
 
     /// The next piece; `None` after the last.
@@ -49,8 +61,9 @@ impl Listing {
             };
             piece.push(if self.begun { b',' } else { b'[' });
             self.begun = true;
-            let waits = self.waiting.get(&container.id);
-            container.entry.write(&status_text(node, container, waits, self.now), &mut piece);
+            self.status.clear();
+            put_status(node, container, &self.waiting, self.now, &mut self.status);
+            container.entry.write(&self.status, &mut piece);
         }
         Some(piece)
     }
@@ -61,13 +74,23 @@ impl Listing {
     }
 }
 
-/// The STATUS text; a container on a node that cannot be reached says so, and why it stays there.
-pub fn status_text(node: &Node, container: &Container, waits: Option<&Waiting>, now: i64) -> String {
+/// Appends the STATUS text; a container on a node that cannot be reached says so, and why it stays there.
+pub fn put_status(
+    node: &Node,
+    container: &Container,
+    waiting: &HashMap<String, Waiting>,
+    now: i64,
+    text: &mut String,
+) {
     let skew = node.specs.as_ref().map_or(0, |s| s.skew);
-    match node.is_healthy() {
-        true => container.life.text(now - skew),
-        false => waits.map_or_else(|| "Host Down".to_string(), |w| format!("Host Down ({})", w.why)),
-    }
+    // Writing to a text never fails.
+    let _ = match node.is_healthy() {
+        true => write!(text, "{}", Status { life: &container.life, now: now - skew }),
+        false => match waiting.get(&container.id) {
+            Some(waits) => write!(text, "Host Down ({})", waits.why),
+            None => text.write_str("Host Down"),
+        },
+    };
 }
 
 /// A list whose first piece is made.

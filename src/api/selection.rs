@@ -116,7 +116,9 @@ impl Selection {
     pub fn pick(&self, view: &View) -> Vec<Hit> {
         let newest = self.newest_enough(view);
         let names = Names::of(self.filters.values("name"));
-        let mut hits = Vec::new();
+        // Growing it would take twice as much for a moment, times the number of clients.
+        let all = if self.wants_all() { view.nodes().map(|n| n.inventory.containers.len()).sum() } else { 0 };
+        let mut hits = Vec::with_capacity(all);
         for at in 0..view.nodes().len() {
             let Some((node, _)) = view.ranked(at).filter(|(_, s)| s.newest >= newest) else { continue };
             if !names.may_be_on(node) {
@@ -134,6 +136,10 @@ impl Selection {
         hits.sort_unstable_by(|a, b| quick(a).cmp(&quick(b)).then_with(|| id(a).cmp(&id(b))));
         hits.truncate(self.limit.unwrap_or(usize::MAX));
         hits
+    }
+
+    fn wants_all(&self) -> bool {
+        self.all && self.limit.is_none() && self.filters.is_empty()
     }
 
     /// How new the newest container of a node must be for any of its containers to be among those that are wanted.
@@ -179,7 +185,7 @@ impl Selection {
             "exited" => c.life.word() == "exited" && self.exited.contains(&c.life.exit_code),
             "volume" => f.values(key).iter().any(|wanted| mounts(node, c, wanted)),
             "network" => f.values(key).iter().any(|wanted| self.on_network(node, c, wanted)),
-            "ancestor" => self.descendants.get(&node.addr).is_some_and(|d| d.contains(&c.image_id)),
+            "ancestor" => self.descendants.get(&node.addr).is_some_and(|d| d.contains(&*c.image_id)),
             "publish" | "expose" => self.on_ports(c),
             // `before` and `since` are marks in time; `isolation` means nothing here.
             _ => true,

@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::value::RawValue;
-
 use crate::clock;
 use crate::cluster::View;
 use crate::engine::Node;
@@ -69,12 +67,13 @@ impl Sums {
         }
     }
 
-    /// All rows: those before the nodes', theirs, and those behind.
-    pub fn framed(&self, before: &Rows, after: &Rows) -> Option<Box<RawValue>> {
+    /// All rows in one list, between two texts: those before the nodes', theirs, and those behind. The nodes' are most of
+    /// it, and copied once.
+    pub fn framed(&self, head: &str, before: &Rows, after: &Rows, tail: &str) -> String {
         let text = |rows: &Rows| serde_json::to_string(rows).unwrap_or_default();
         let (before, after) = (text(before), text(after));
-        let open = before.strip_suffix(']')?;
-        RawValue::from_string(format!("{open}{},{}", self.rows, after.strip_prefix('[')?)).ok()
+        let open = before.strip_suffix(']').unwrap_or("[");
+        [head, open, &self.rows, ",", after.strip_prefix('[').unwrap_or("]"), tail].concat()
     }
 }
 

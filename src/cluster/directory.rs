@@ -4,7 +4,6 @@
 //! Keys are numbers made from texts; two texts with one number cost a look in vain, nothing else. The map is shared
 //! between one view and the next: a change copies a thousandth of it, or nothing if nobody holds the old one.
 
-use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::iter::repeat_n;
 use std::sync::Arc;
@@ -84,11 +83,11 @@ impl Directory {
         let gone = different(before, now);
         if !gone.is_empty() {
             // Two containers of a place may share a key.
-            let kept: HashSet<u64> = now.values().flat_map(|c| keys(c)).collect();
-            let gone = gone.into_iter().flat_map(keys).filter(|key| !kept.contains(key));
-            gone.for_each(|key| self.remove(key, place));
+            let gone = gone.into_iter().flat_map(texts).filter(|text| !now.values().any(|c| has(c, *text)));
+            gone.for_each(|(kind, text)| self.remove(key(kind, text), place));
         }
-        different(now, before).into_iter().flat_map(keys).for_each(|key| self.add(key, place));
+        let new = different(now, before).into_iter().flat_map(texts);
+        new.for_each(|(kind, text)| self.add(key(kind, text), place));
     }
 
     fn part(&mut self, key: u64) -> &mut Part {
@@ -97,10 +96,17 @@ impl Directory {
     }
 }
 
-/// Those of `these` that are not the same in `others`.
+/// Those of `these` that are not the same in `others`. Both are in the order of their IDs, and most are the same: no text
+/// is looked at for those.
 fn different<'a>(these: &'a Containers, others: &Containers) -> Vec<&'a Container> {
-    let same =
-        |c: &Arc<Container>| others.get(&c.id).is_some_and(|other| Arc::ptr_eq(c, other) || alike(c, other));
+    let mut others = others.values().peekable();
+    let mut same = |c: &Arc<Container>| {
+        if others.next_if(|other| Arc::ptr_eq(c, other)).is_some() {
+            return true;
+        }
+        while others.next_if(|other| other.id < c.id).is_some() {}
+        others.next_if(|other| other.id == c.id).is_some_and(|other| Arc::ptr_eq(c, other) || alike(c, other))
+    };
     these.values().filter(|c| !same(c)).map(|c| &**c).collect()
 }
 
@@ -108,12 +114,24 @@ fn alike(a: &Container, b: &Container) -> bool {
     a.names == b.names && a.swarm_id() == b.swarm_id()
 }
 
-/// The keys under which a container is found.
-fn keys(container: &Container) -> Vec<u64> {
+/// The texts by which a container is found.
+fn texts(container: &Container) -> impl Iterator<Item = (Of, &str)> {
     let ids = [Some(container.id.as_str()), container.swarm_id()];
-    let beginnings = ids.into_iter().flatten().filter_map(beginning);
-    let names = container.names.iter().map(|n| key(Of::Name, n.strip_prefix('/').unwrap_or(n)));
-    beginnings.chain(names).collect()
+    let beginnings = ids.into_iter().flatten().filter_map(|id| id.get(..SHORTEST));
+    let names = container.names.iter().map(|name| (Of::Name, bare(name)));
+    beginnings.map(|start| (Of::Beginning, start)).chain(names)
+}
+
+/// Whether a container is found by this text.
+fn has(container: &Container, (kind, text): (Of, &str)) -> bool {
+    match kind {
+        Of::Name => container.names.iter().any(|name| bare(name) == text),
+        _ => container.id.starts_with(text) || container.swarm_id().is_some_and(|id| id.starts_with(text)),
+    }
+}
+
+fn bare(name: &str) -> &str {
+    name.strip_prefix('/').unwrap_or(name)
 }
 
 /// The key of the IDs that begin like this text, if it is long enough.

@@ -26,7 +26,8 @@ pub struct ClusterEvent {
 /// An engine's event with its node: `from` gets the node's name, the attributes get `node.*`, and the whole
 /// gets a `node` object, as clients of the classic manager read them.
 pub fn of_engine(node: &Node, event: Event) -> ClusterEvent {
-    let Event { mut message, mut whole } = event;
+    let Event { mut message, whole } = event;
+    let mut whole = Object::parse(whole.get().as_bytes()).unwrap_or_default();
     if !message.from.is_empty() || whole.contains("from") {
         message.from = format!("{} node:{}", message.from, node.name());
         whole.set("from", &message.from);
@@ -168,7 +169,7 @@ mod tests {
     use crate::cluster::view::tests::node;
 
     fn event(json: &str) -> ClusterEvent {
-        let whole = Object::parse(json.as_bytes()).unwrap();
+        let whole = serde_json::value::RawValue::from_string(json.to_string()).unwrap();
         of_engine(
             &node("10.0.0.1:2375", "pi1", &[]),
             Event { message: serde_json::from_str(json).unwrap(), whole },

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -32,6 +33,15 @@ impl Connector {
     /// A connector for `endpoint`.
     pub fn new(endpoint: Endpoint, tls: Option<ClientTls>) -> Connector {
         Connector { endpoint, tls }
+    }
+
+    /// Whether a connection costs next to nothing: no TLS, and no name to be looked up.
+    pub fn is_cheap(&self) -> bool {
+        let named = match &self.endpoint {
+            Endpoint::Tcp { host, .. } => host.parse::<IpAddr>().is_err(),
+            Endpoint::Unix(_) => false,
+        };
+        self.tls.is_none() && !named
     }
 
     /// Opens one connection within the deadline.

@@ -12,8 +12,9 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
-use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::{Builder, Client as Pool};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::docker::connect::Connector;
@@ -39,6 +40,12 @@ const LARGEST_ANSWER: usize = 64 << 20;
 const SMALL_ANSWER: usize = 1 << 20;
 /// Idle connections kept for each engine: a burst of parallel calls reuses them.
 const IDLE_CONNECTIONS: usize = 16;
+/// How long they are kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Most bytes that are read at once: more is no faster, and dearer to come by.
+const LARGE_BUFFER: usize = 128 << 10;
+/// Bytes of a thrifty client's buffers: the least that takes any head.
+const SMALL_BUFFER: usize = 8 << 10;
 /// Connections that are tried for one call at most. Not left to the pool: it would not ask the fence again.
 const CONNECTIONS_TRIED: usize = 3;
 
@@ -67,6 +74,8 @@ pub struct Client {
     endpoint: Endpoint,
     authority: String,
     scheme: &'static str,
+    connector: Connector,
+    how: fn(&mut Builder) -> &mut Builder,
     pool: Pool<Connector, Body>,
     fence: Option<Arc<dyn Fence>>,
 }
@@ -74,18 +83,30 @@ pub struct Client {
 impl Client {
     /// A client for `endpoint`, with TLS if a configuration is given. Unix sockets are never TLS.
     pub fn new(endpoint: Endpoint, tls: Option<ClientTls>) -> Client {
+        Client::over(endpoint, tls, |builder| builder.http1_max_buf_size(LARGE_BUFFER))
+    }
+
+    /// One for many small questions to many endpoints: what an idle connection holds in memory counts there.
+    pub fn thrifty(endpoint: Endpoint, tls: Option<ClientTls>) -> Client {
+        Client::over(endpoint, tls, |builder| builder.http1_read_buf_exact_size(SMALL_BUFFER))
+    }
+
+    fn over(endpoint: Endpoint, tls: Option<ClientTls>, how: fn(&mut Builder) -> &mut Builder) -> Client {
         let (authority, tls) = match &endpoint {
             Endpoint::Tcp { .. } => (endpoint.to_string(), tls),
             Endpoint::Unix(_) => ("localhost".to_string(), None),
         };
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let pool = Pool::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .pool_idle_timeout(Duration::from_secs(60))
-            .pool_timer(TokioTimer::new())
-            .retry_canceled_requests(false)
-            .build(Connector::new(endpoint.clone(), tls));
-        Client { endpoint, authority, scheme, pool, fence: None }
+        let connector = Connector::new(endpoint.clone(), tls);
+        let pool = pool(&connector, how);
+        Client { endpoint, authority, scheme, connector, how, pool, fence: None }
+    }
+
+    /// Lets idle connections go where new ones are cheap: without TLS, and without a name to be looked up.
+    pub fn rest(&mut self) {
+        if self.connector.is_cheap() {
+            self.pool = pool(&self.connector, self.how);
+        }
     }
 
     /// The same client, which asks `fence` before each call that may change something.
@@ -192,11 +213,18 @@ impl Client {
 
     /// `GET`s JSON; any status but 2xx is an error with the engine's message.
     pub async fn get_json<T: DeserializeOwned>(&self, path: &str, deadline: Duration) -> Result<T> {
+        self.understood(path, &self.get(path, deadline).await?)
+    }
+
+    /// `GET`s anything; any status but 2xx is an error with the engine's message.
+    pub async fn get(&self, path: &str, deadline: Duration) -> Result<Bytes> {
         let (status, body) = self.call(Method::GET, path, deadline).await?;
-        if !status.is_success() {
-            return Err(answered(status, &body));
-        }
-        serde_json::from_slice(&body).map_err(|e| {
+        if status.is_success() { Ok(body) } else { Err(answered(status, &body)) }
+    }
+
+    /// What `path` answered, read as JSON.
+    pub fn understood<'a, T: Deserialize<'a>>(&self, path: &str, body: &'a [u8]) -> Result<T> {
+        serde_json::from_slice(body).map_err(|e| {
             Error::engine(
                 Kind::Protocol,
                 format!("{} answered {path} with something else than expected: {e}", self.endpoint),
@@ -257,6 +285,13 @@ impl Client {
             false => Error::engine(Kind::Broken, message),
         }
     }
+}
+
+fn pool(connector: &Connector, how: fn(&mut Builder) -> &mut Builder) -> Pool<Connector, Body> {
+    let mut builder = Pool::builder(TokioExecutor::new());
+    builder.pool_max_idle_per_host(IDLE_CONNECTIONS).pool_idle_timeout(IDLE_TIMEOUT);
+    builder.pool_timer(TokioTimer::new()).retry_canceled_requests(false);
+    how(&mut builder).build(connector.clone())
 }
 
 /// Why there is no answer.

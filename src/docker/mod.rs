@@ -2,6 +2,7 @@
 //!
 //! It is *not* a typed model of the whole API: what we do not need to read we carry as bytes.
 
+pub mod alike;
 pub mod connect;
 pub mod endpoint;
 pub mod fence;

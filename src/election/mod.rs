@@ -38,6 +38,7 @@ use crate::store::etcd::Etcd;
 use crate::store::etcd_v2::EtcdV2;
 use crate::store::zk::Zk;
 use crate::store::{Access, StoreKind};
+use crate::systemd::beat::{Beat, Beats};
 
 pub use machine::{Leadership, Moment, Role};
 
@@ -148,7 +149,12 @@ pub struct Election {
 impl Election {
     /// Stands for election if `replication` says so; else this manager is alone. When `cancel` fires, the lease is
     /// given up.
-    pub fn enter(config: &Config, spec: &Spec, cancel: &CancellationToken) -> Result<Election> {
+    pub fn enter(
+        config: &Config,
+        spec: &Spec,
+        beats: &Beats,
+        cancel: &CancellationToken,
+    ) -> Result<Election> {
         let manager = &config.manager;
         let (true, Spec::Store(address), Some(me)) = (manager.replication, spec, manager.advertise.clone())
         else {
@@ -157,19 +163,21 @@ impl Election {
         let access = Access::from_options(address.kind, &config.discovery.options)?;
         let (key, ttl) = (address.key(LEADER), manager.replication_ttl);
         let machine = Machine::new(me.clone(), ttl);
+        let beat = beats.join("the election");
         let election = match address.kind {
             StoreKind::Consul => Election::begin(
                 ConsulLock::new(Consul::new(address, &access)?, key, me, ttl),
                 machine,
+                beat,
                 cancel,
             ),
             StoreKind::Etcd => {
                 let v3 = EtcdLock::new(Etcd::new(address, &access), key.clone(), me.clone(), ttl);
                 let v2 = EtcdV2Lock::new(EtcdV2::new(address, &access), key, me, ttl);
-                Election::begin(EitherLock::new(v3, v2), machine, cancel)
+                Election::begin(EitherLock::new(v3, v2), machine, beat, cancel)
             }
             StoreKind::Zookeeper => {
-                Election::begin(ZkLock::new(Zk::new(address, &access, ttl), key, me), machine, cancel)
+                Election::begin(ZkLock::new(Zk::new(address, &access, ttl), key, me), machine, beat, cancel)
             }
         };
         let board = Some(Board::new(address, &access, NOTICES, ttl)?);
@@ -177,17 +185,19 @@ impl Election {
     }
 
     /// From now on all managers know what operators say about nodes.
-    pub fn share_orders(&mut self, cluster: &Arc<Cluster>, cancel: &CancellationToken) {
+    pub fn share_orders(&mut self, cluster: &Arc<Cluster>, beats: &Beats, cancel: &CancellationToken) {
         if let Some(board) = self.board.take() {
-            let notices = Notices::begin(board, Arc::clone(cluster), self.mandate.clone(), cancel.clone());
+            let beat = beats.join("the sharing of what operators say");
+            let mandate = self.mandate.clone();
+            let notices = Notices::begin(board, Arc::clone(cluster), mandate, beat, cancel.clone());
             cluster.desk().share(Arc::new(notices));
         }
     }
 
-    fn begin<L: Lock>(lock: L, machine: Machine, cancel: &CancellationToken) -> Election {
+    fn begin<L: Lock>(lock: L, machine: Machine, beat: Beat, cancel: &CancellationToken) -> Election {
         let (sender, leadership) = watch::channel(Leadership::NONE);
         let clock = clock::since_boot;
-        let task = tokio::spawn(runner::run(lock, machine, clock, sender, cancel.clone()));
+        let task = tokio::spawn(runner::run(lock, machine, clock, sender, beat, cancel.clone()));
         Election { mandate: Mandate::of(leadership, clock), task: Some(task), board: None }
     }
 

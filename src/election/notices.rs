@@ -16,6 +16,7 @@ use crate::cluster::{Cluster, Others};
 use crate::election::board::Board;
 use crate::election::{Mandate, Role};
 use crate::error::{Error, Kind, Result};
+use crate::systemd::beat::{self, Beat};
 
 /// How long a store may take.
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
@@ -39,10 +40,11 @@ impl Notices {
         board: Board,
         cluster: Arc<Cluster>,
         mandate: Mandate,
+        beat: Beat,
         cancel: CancellationToken,
     ) -> Notices {
         let (commands, ear) = mpsc::channel(QUEUE);
-        let keeper = Keeper { board, cluster, mandate, settled: None, trouble: None };
+        let keeper = Keeper { board, cluster, mandate, beat, settled: None, trouble: None };
         tokio::spawn(async move { cancel.run_until_cancelled(keeper.run(ear)).await });
         Notices(commands)
     }
@@ -77,6 +79,7 @@ struct Keeper {
     board: Board,
     cluster: Arc<Cluster>,
     mandate: Mandate,
+    beat: Beat,
     /// The reign of ours in which we have read what was said before it.
     settled: Option<u64>,
     trouble: Option<String>,
@@ -85,6 +88,8 @@ struct Keeper {
 impl Keeper {
     async fn run(mut self, mut ear: mpsc::Receiver<Command>) {
         loop {
+            // It looks, rests, and looks again for whoever has asked; a look is a file and two calls.
+            self.beat.within((beat::SAVING + CALL_DEADLINE * 2) * 2 + LOOK);
             let looked = self.look().await;
             let pause = if looked.is_ok() { LOOK } else { RETRY };
             self.note(looked);

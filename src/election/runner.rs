@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::election::machine::{Leadership, Machine, Moment};
 use crate::election::{Clock, Role};
 use crate::error::{Error, Kind, Result};
+use crate::systemd::beat::Beat;
 
 /// How long a store may take for one call, should the lease leave that time.
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
@@ -56,9 +57,10 @@ pub async fn run<L: Lock>(
     machine: Machine,
     clock: Clock,
     leadership: watch::Sender<Leadership>,
+    beat: Beat,
     cancel: CancellationToken,
 ) {
-    let mut runner = Runner { lock, machine, clock, leadership, trouble: None, deaf: None };
+    let mut runner = Runner { lock, machine, clock, leadership, beat, trouble: None, deaf: None };
     tokio::select! {
         () = runner.compete() => {}
         () = cancel.cancelled() => {}
@@ -71,6 +73,7 @@ struct Runner<L> {
     machine: Machine,
     clock: Clock,
     leadership: watch::Sender<Leadership>,
+    beat: Beat,
     /// What the store failed with last, so that it is told once.
     trouble: Option<String>,
     /// Why it does not tell of changes, so that it is told once.
@@ -80,6 +83,7 @@ struct Runner<L> {
 impl<L: Lock> Runner<L> {
     async fn compete(&mut self) {
         loop {
+            self.turn();
             let asked = self.now();
             let take = self.machine.may_take(asked);
             match self.acquire(take).await {
@@ -103,6 +107,7 @@ impl<L: Lock> Runner<L> {
     /// Renews the lease until it is lost.
     async fn lead(&mut self) {
         while self.machine.leads(self.now()) {
+            self.turn();
             self.until_renewal().await;
             let asked = self.now();
             if !self.machine.leads(asked) {
@@ -120,6 +125,12 @@ impl<L: Lock> Runner<L> {
             }
         }
         self.publish();
+    }
+
+    /// Until it turns again there are two calls to the store at most, and pauses that are less than a TTL together. Both
+    /// are counted with something on top.
+    fn turn(&self) {
+        self.beat.within(CALL_DEADLINE * 3 + self.machine.look_pause() * 3);
     }
 
     /// Ends when it is time to renew, or the store says that something has changed.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use tokio::time::Instant;
 
 use super::*;
+use crate::systemd::beat::{Beats, PATIENCE};
 
 const TTL: Duration = Duration::from_secs(12);
 
@@ -16,6 +17,8 @@ struct Memory {
     down: bool,
     /// It does not tell of changes.
     deaf: bool,
+    /// It takes questions, and does not answer them.
+    mute: bool,
     renewals: u32,
 }
 
@@ -32,20 +35,30 @@ impl Store {
         self.1.send_modify(|n| *n += 1);
     }
 
-    fn candidate(&self, name: &str) -> Candidate {
+    /// One that takes part, and where it says so. Polled by nobody yet.
+    fn part(&self, name: &str, beats: &Beats) -> (impl Future<Output = ()> + use<>, Watched) {
         let lock = Fake { store: self.clone(), me: name.to_string(), news: self.1.subscribe() };
         let (sender, leadership) = watch::channel(Leadership::NONE);
         let cancel = CancellationToken::new();
         let machine = Machine::new(name.to_string(), TTL);
-        let task = tokio::spawn(run(lock, machine, test_clock, sender, cancel.clone()));
-        Candidate { leadership, cancel, task }
+        let part = run(lock, machine, test_clock, sender, beats.join("the election"), cancel.clone());
+        (part, (leadership, cancel))
+    }
+
+    fn candidate(&self, name: &str) -> Candidate {
+        let beats = Beats::default();
+        let (part, (leadership, cancel)) = self.part(name, &beats);
+        Candidate { leadership, cancel, task: tokio::spawn(part), beats }
     }
 }
+
+type Watched = (watch::Receiver<Leadership>, CancellationToken);
 
 struct Candidate {
     leadership: watch::Receiver<Leadership>,
     cancel: CancellationToken,
     task: tokio::task::JoinHandle<()>,
+    beats: Beats,
 }
 
 impl Candidate {
@@ -55,6 +68,14 @@ impl Candidate {
         let seen = timeout(TTL * 10, self.leadership.wait_for(|l| l.role == role)).await;
         assert!(seen.is_ok_and(|seen| seen.is_ok()), "never {role:?}");
         begun.elapsed()
+    }
+
+    async fn never_looks_stuck(&self, time: Duration) {
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(self.beats.stuck(), None);
+        }
     }
 
     fn acts(&self) -> bool {
@@ -85,10 +106,19 @@ impl Fake {
             false => Ok(memory),
         }
     }
+
+    /// Never ends while the store is mute.
+    async fn answers(&self) {
+        let mute = self.store.0.lock().unwrap().mute;
+        if mute {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 impl Lock for Fake {
     async fn acquire(&mut self, take: bool) -> Result<Attempt> {
+        self.answers().await;
         self.news.mark_unchanged();
         let mut memory = self.memory()?;
         if memory.holder.is_none() && take {
@@ -100,6 +130,7 @@ impl Lock for Fake {
     }
 
     async fn renew(&mut self) -> Result<bool> {
+        self.answers().await;
         let mut memory = self.memory()?;
         memory.renewals += 1;
         match &mut memory.holder {
@@ -110,6 +141,7 @@ impl Lock for Fake {
     }
 
     async fn release(&mut self) -> Result<()> {
+        self.answers().await;
         if self.memory()?.holder.as_ref().is_some_and(|(name, _)| *name == self.me) {
             self.store.change(|memory| memory.holder = None);
         }
@@ -209,4 +241,42 @@ async fn a_store_that_never_tells_of_changes_has_a_primary_all_the_same() {
     assert!(a.acts());
     let renewals = store.0.lock().unwrap().renewals - before;
     assert!((10..=70).contains(&renewals), "neither rarely nor in a tight loop: {renewals}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_the_store_does_the_loop_turns() {
+    let store = Store::new();
+    let mut a = store.candidate("a:1");
+    a.becomes(Role::Primary).await;
+    let mut b = store.candidate("b:1");
+    b.becomes(Role::Replica).await;
+    for state in [
+        Memory::default(),
+        Memory { deaf: true, ..Memory::default() },
+        Memory { down: true, ..Memory::default() },
+        Memory { mute: true, ..Memory::default() },
+        Memory { mute: true, deaf: true, ..Memory::default() },
+        Memory::default(),
+    ] {
+        store.change(|memory| *memory = state);
+        a.never_looks_stuck(TTL * 20).await;
+        b.never_looks_stuck(TTL * 20).await;
+    }
+    assert!(a.acts() ^ b.acts());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_in_a_call_that_does_not_even_yield_is_stuck() {
+    let (store, beats) = (Store::new(), Beats::default());
+    let (part, (leadership, _)) = store.part("a:1", &beats);
+    let mut part = Box::pin(part);
+    // A thread that hangs in the call does with the loop what this does from here on: nothing.
+    assert!(futures_util::poll!(&mut part).is_pending());
+    assert_eq!(leadership.borrow().role, Role::Primary);
+    sleep(PATIENCE).await;
+    assert_eq!(beats.stuck(), None, "it may take its time");
+    sleep(CALL_DEADLINE * 4 + TTL).await;
+    assert_eq!(beats.stuck().as_deref(), Some("the election"));
+    drop(part);
+    assert_eq!(beats.stuck(), None);
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::docker::form::{Form, quoted};
+use crate::docker::form::Form;
 use crate::docker::json::Object;
 use crate::docker::tags::Tags;
 use crate::docker::types::{HostConfig, Inspected, Labels, ListedContainer, Mount, Port};
@@ -28,17 +28,17 @@ pub struct Container {
     /// Names with their leading `/`; further ones are link aliases (`/other/alias`).
     pub names: Vec<String>,
     /// The image as given at creation.
-    pub image: String,
+    pub image: Arc<str>,
     /// ID of the image.
-    pub image_id: String,
+    pub image_id: Arc<str>,
     /// Creation time in nanoseconds since the epoch, by the engine's clock.
     pub created: i64,
     /// Labels.
     pub labels: Tags,
     /// Published and exposed ports as the engine reports them.
-    pub ports: Vec<Port>,
+    pub ports: Arc<[Port]>,
     /// Mount points.
-    pub mounts: Vec<Mount>,
+    pub mounts: Arc<[Mount]>,
     /// Attached networks: name and ID.
     pub networks: Arc<[(String, String)]>,
     /// Running or not, since when, how it ended.
@@ -46,7 +46,7 @@ pub struct Container {
     /// What it asked of its host.
     pub host: Arc<HostConfig>,
     /// Exposed ports (`80/tcp`).
-    pub exposed: Vec<String>,
+    pub exposed: Arc<[String]>,
     /// The list entry of the engine, split for quick sending.
     pub entry: Entry,
     /// The whole inspect answer, of those that are to move when their node fails.
@@ -59,7 +59,7 @@ pub struct Container {
 
 /// A list entry but for its one field that changes by itself: the `Status` text.
 #[derive(Debug, Clone, Default)]
-pub struct Entry(Form);
+pub struct Entry(pub(super) Form);
 
 /// What a list entry needs to know of its node.
 #[derive(Debug, Clone, Default)]
@@ -71,7 +71,7 @@ pub struct Place {
     /// The engine's clock, in nanoseconds since the epoch.
     pub now: i64,
     /// The node's copies of networks: their IDs, with the IDs that users know them by.
-    pub copies: HashMap<String, String>,
+    pub copies: Arc<HashMap<String, String>>,
 }
 
 impl Place {
@@ -91,12 +91,12 @@ impl Container {
             entry: Entry::build(listed, place),
             id: fields.id,
             names: fields.names,
-            image: fields.image,
-            image_id: fields.image_id,
+            image: fields.image.into(),
+            image_id: fields.image_id.into(),
             created: created.unwrap_or(fields.created.saturating_mul(1_000_000_000)),
             labels: fields.labels.into(),
-            ports: fields.ports,
-            mounts: fields.mounts,
+            ports: fields.ports.into(),
+            mounts: fields.mounts.into(),
             networks: networks
                 .map(|(n, a)| (n.clone(), place.known_network(&a.network_id).to_string()))
                 .collect(),
@@ -131,7 +131,7 @@ impl Container {
             life,
             created: if self.created == 0 || self.rough { listed.created } else { self.created },
             host: Arc::clone(&self.host),
-            exposed: self.exposed.clone(),
+            exposed: Arc::clone(&self.exposed),
             whole: self.whole.clone(),
             stale: false,
             rough: self.rough || !same,
@@ -162,23 +162,13 @@ impl Container {
             return self;
         }
         let entry = serde_json::json!({
-            "Id": self.id, "Names": self.names, "Image": self.image, "ImageID": self.image_id, "Command": "",
+            "Id": self.id, "Names": self.names, "Image": *self.image, "ImageID": *self.image_id, "Command": "",
             "Created": self.created / 1_000_000_000, "Ports": [], "Labels": self.labels.to_labels(),
             "State": self.life.word(), "Status": "", "HostConfig": { "NetworkMode": self.host.network_mode },
             "NetworkSettings": { "Networks": {} }, "Mounts": [],
         });
         let entry = Object::parse(entry.to_string().as_bytes()).unwrap_or_default();
         Container { entry: Entry::build(&entry, place), ..self }
-    }
-
-    /// Shares with another container what both have alike: neighbours often do.
-    pub fn share(&mut self, other: &Container) {
-        if self.host == other.host {
-            self.host = Arc::clone(&other.host);
-        }
-        if self.networks == other.networks {
-            self.networks = Arc::clone(&other.networks);
-        }
     }
 
     /// The name that people use: the one without a further `/`, without its leading one.
@@ -214,7 +204,7 @@ impl Entry {
 
     /// Appends the entry with this status to a list under construction.
     pub fn write(&self, status: &str, out: &mut Vec<u8>) {
-        self.0.write(&[&quoted(status)], out);
+        self.0.write(&[status], out);
     }
 }
 
@@ -286,7 +276,7 @@ mod tests {
             prefix: prefix.map(String::from),
             ip: Some("10.0.0.1".parse().unwrap()),
             now: 0,
-            copies: HashMap::from([("copy".to_string(), "first".to_string())]),
+            copies: Arc::new(HashMap::from([("copy".to_string(), "first".to_string())])),
         };
         Container::build(&listed, &Inspected::default(), &place).unwrap()
     }

@@ -8,9 +8,9 @@ use bytes::BytesMut;
 use http_body_util::BodyExt;
 use hyper::Method;
 use hyper::body::Incoming;
+use serde_json::value::RawValue;
 
 use crate::docker::http::{self, CALL_DEADLINE, Client, answered, boxed, read_whole};
-use crate::docker::json::Object;
 use crate::docker::types::EventMessage;
 use crate::docker::version::ApiVersion;
 use crate::engine::fetch::Asker;
@@ -22,7 +22,7 @@ pub struct Event {
     /// The fields that we read.
     pub message: EventMessage,
     /// Everything.
-    pub whole: Object,
+    pub whole: Box<RawValue>,
 }
 
 /// Largest single message. Labels are in it, so it may be some KiB; not a MiB.
@@ -138,7 +138,7 @@ impl EventStream {
 /// Cuts whole messages off the front; returns how many bytes they took. Engines end each with a newline,
 /// old managers did not.
 fn cut(buffer: &[u8], ready: &mut VecDeque<Event>) -> Result<usize> {
-    let mut messages = serde_json::Deserializer::from_slice(buffer).into_iter::<Object>();
+    let mut messages = serde_json::Deserializer::from_slice(buffer).into_iter::<Box<RawValue>>();
     let mut used = 0;
     loop {
         match messages.next() {
@@ -149,7 +149,7 @@ fn cut(buffer: &[u8], ready: &mut VecDeque<Event>) -> Result<usize> {
             }
             Some(Ok(whole)) => {
                 used = messages.byte_offset();
-                let message = serde_json::from_str(&whole.to_json()).map_err(|e| {
+                let message = serde_json::from_str(whole.get()).map_err(|e| {
                     Error::engine(Kind::Protocol, format!("the event stream is malformed: {e}"))
                 })?;
                 ready.push_back(Event { message, whole });

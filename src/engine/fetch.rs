@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt, stream};
 use hyper::StatusCode;
-use serde_json::value::RawValue;
 
 use crate::clock;
 use crate::docker::endpoint::Endpoint;
@@ -135,15 +134,14 @@ impl Asker {
     /// The inspect answer of one container, or `None` if it is gone.
     pub async fn inspect(&self, id: &str) -> Result<Option<Inspected>> {
         let path = format!("{}/containers/{id}/json", self.prefix);
-        let answer: Box<RawValue> = match self.client.get_json(&path, CALL_DEADLINE).await {
+        let answer = match self.client.get(&path, CALL_DEADLINE).await {
             Ok(answer) => answer,
             Err(e) if e.kind == Kind::Status(404) => return Ok(None),
             Err(e) => return Err(e),
         };
-        let strange = |e| Error::engine(Kind::Protocol, format!("cannot read what {path} answers: {e}"));
-        let mut inspected: Inspected = serde_json::from_str(answer.get()).map_err(strange)?;
+        let mut inspected: Inspected = self.client.understood(&path, &answer)?;
         if moves_on_failure(&inspected.config.labels) {
-            inspected.whole = Object::parse(answer.get().as_bytes()).ok().map(Arc::new);
+            inspected.whole = Object::parse(&answer).ok().map(Arc::new);
         }
         Ok(Some(inspected))
     }

@@ -9,13 +9,14 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use crate::docker::form::{Form, quoted};
+use crate::docker::form::Form;
 use crate::docker::json::Object;
 use crate::docker::reference;
 use crate::docker::types::{ListedImage, ListedNetwork, ListedVolume};
 use crate::engine::container::Container;
 use crate::engine::containers::Containers;
 use crate::engine::resources::Resources;
+use crate::engine::shared::Shared;
 
 /// A network on an engine, with its list entry but for its name and ID.
 #[derive(Debug, Clone)]
@@ -36,7 +37,7 @@ impl Network {
 
     /// Appends its list entry, with this name and ID, to a list under construction.
     pub fn write(&self, name: &str, id: &str, out: &mut Vec<u8>) {
-        self.form.write(&[&quoted(name), &quoted(id)], out);
+        self.form.write(&[name, id], out);
     }
 
     /// Its list entry, as the engine has it.
@@ -158,9 +159,11 @@ pub struct Ledger {
     /// When containers were last known to be gone.
     gone: HashMap<String, Asked>,
     networks: Arc<[Network]>,
+    copies: Arc<HashMap<String, String>>,
     volumes: Arc<[Volume]>,
     images: Arc<[Image]>,
     images_key: u64,
+    shared: Shared,
 }
 
 impl Ledger {
@@ -178,12 +181,10 @@ impl Ledger {
         match container {
             Some(mut container) => {
                 self.gone.remove(id);
-                let at = self.position(id);
-                let neighbour = self.containers.get(at.unwrap_or_else(|at| at).saturating_sub(1));
-                if let (Some((_, other)), Some(ours)) = (neighbour, Arc::get_mut(&mut container)) {
-                    ours.share(other);
+                if let Some(container) = Arc::get_mut(&mut container) {
+                    self.shared.with(container);
                 }
-                match at {
+                match self.position(id) {
                     Ok(at) => self.containers[at] = (asked, container),
                     Err(at) => self.containers.insert(at, (asked, container)),
                 }
@@ -219,6 +220,7 @@ impl Ledger {
 
     /// Takes in the networks.
     pub fn networks(&mut self, networks: Vec<Network>) {
+        self.copies = Arc::new(copies(&networks));
         self.networks = networks.into();
     }
 
@@ -237,8 +239,8 @@ impl Ledger {
     }
 
     /// See `copies`.
-    pub fn copies(&self) -> HashMap<String, String> {
-        copies(&self.networks)
+    pub fn copies(&self) -> Arc<HashMap<String, String>> {
+        Arc::clone(&self.copies)
     }
 
     /// The inventory as it stands. `cpus` are the engine's.

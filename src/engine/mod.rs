@@ -17,6 +17,7 @@ mod questions;
 pub mod refresh;
 pub mod resources;
 mod serve;
+mod shared;
 pub mod specs;
 pub mod status;
 pub mod task;

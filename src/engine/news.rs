@@ -131,7 +131,7 @@ mod tests {
     fn a_life_by_events() {
         let ours = Container { id: "c1".into(), image_id: "i".into(), ..Container::default() };
         let c = applied(Some(&ours), "create", "");
-        assert_eq!((c.name(), c.image_id.as_str(), c.life.word()), ("web", "i", "created"));
+        assert_eq!((c.name(), &*c.image_id, c.life.word()), ("web", "i", "created"));
         assert!(c.stale && !c.rough);
         let c = applied(Some(&c), "start", "");
         assert_eq!((c.life.word(), c.life.started), ("running", Some(7)));

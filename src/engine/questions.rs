@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use crate::docker::json::Object;
 use crate::docker::types::Inspected;
-use crate::engine::container::Container;
+use crate::engine::container::{Container, Place};
+use crate::engine::fetch::Asker;
 use crate::engine::inventory::{Image, Network, Volume};
 use crate::engine::refresh::What;
 use crate::engine::specs::Specs;
 use crate::engine::task::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What an engine answered.
 pub(super) enum Answer {
     Container(String, Option<Arc<Container>>),
-    Details(String, Option<Box<Inspected>>),
+    /// As far as it got before the connection failed.
+    Details(Vec<(String, Result<Option<Inspected>>)>),
     /// The IDs that were asked for, and the entries that there are.
     Entries(Vec<String>, Vec<Object>),
     Containers(Vec<Object>),
@@ -25,39 +27,58 @@ pub(super) enum Answer {
     Pong,
 }
 
-/// Asks for something; `stale` are the containers whose entries are wanted.
+/// Asks for something; `ids` are the containers whose entries or details are wanted.
 pub(super) fn ask(
     engine: &Engine,
     what: &What,
-    stale: Vec<String>,
+    ids: Vec<String>,
 ) -> impl Future<Output = Result<Answer>> + Send + 'static {
-    let mut asker = engine.asker.clone();
+    let asker = engine.asker.clone();
     let place = engine.place();
     let addr = engine.node().addr.clone();
     let turns = Arc::clone(&engine.options.turns);
     let what = what.clone();
     async move {
-        match what {
-            What::Container(id) => {
-                let container = asker.container(&id, &place).await?;
-                Ok(Answer::Container(id, container.map(Arc::new)))
-            }
-            What::Details(id) => {
-                // Nobody waits for them: some at a time, whatever the number of engines.
-                let _turn = turns.details.acquire().await;
-                let inspected = asker.inspect(&id).await?;
-                Ok(Answer::Details(id, inspected.map(Box::new)))
-            }
-            What::Stale => {
-                let entries = asker.entries(&stale).await?;
-                Ok(Answer::Entries(stale, entries))
-            }
-            What::Containers => asker.containers().await.map(Answer::Containers),
-            What::Networks => asker.networks().await.map(Answer::Networks),
-            What::Volumes => asker.volumes().await.map(Answer::Volumes),
-            What::Images => asker.images().await.map(Answer::Images),
-            What::Specs => asker.specs(&addr).await.map(|s| Answer::Specs(Box::new(s))),
-            What::Ping => asker.ping().await.map(|()| Answer::Pong),
+        // Nobody waits for details: some at a time, whatever the number of engines.
+        let _turn = match &what {
+            What::Details => turns.for_details().await,
+            _ => None,
+        };
+        // Boxed: thousands that wait for their turn would else keep room for the largest call.
+        Box::pin(put(asker, what, place, addr, ids)).await
+    }
+}
+
+async fn put(mut asker: Asker, what: What, place: Place, addr: String, ids: Vec<String>) -> Result<Answer> {
+    match what {
+        What::Container(id) => {
+            let container = asker.container(&id, &place).await?;
+            Ok(Answer::Container(id, container.map(Arc::new)))
+        }
+        What::Details => Ok(Answer::Details(details(&asker, ids).await)),
+        What::Stale => {
+            let entries = asker.entries(&ids).await?;
+            Ok(Answer::Entries(ids, entries))
+        }
+        What::Containers => asker.containers().await.map(Answer::Containers),
+        What::Networks => asker.networks().await.map(Answer::Networks),
+        What::Volumes => asker.volumes().await.map(Answer::Volumes),
+        What::Images => asker.images().await.map(Answer::Images),
+        What::Specs => asker.specs(&addr).await.map(|s| Answer::Specs(Box::new(s))),
+        What::Ping => asker.ping().await.map(|()| Answer::Pong),
+    }
+}
+
+/// One after the other: nobody waits for them. Where the connection fails it ends, so as not to fail for each anew.
+async fn details(asker: &Asker, ids: Vec<String>) -> Vec<(String, Result<Option<Inspected>>)> {
+    let mut details = Vec::with_capacity(ids.len());
+    for id in ids {
+        let inspected = asker.inspect(&id).await;
+        let failed = inspected.as_ref().is_err_and(Error::is_connection);
+        details.push((id, inspected));
+        if failed {
+            break;
         }
     }
+    details
 }

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 #[allow(missing_docs)]
 pub enum What {
     Container(String),
-    /// The inspect answer of one, alone.
-    Details(String),
+    /// The inspect answers of those of which only the list entry is known.
+    Details,
     /// The list entries of those about which something happened.
     Stale,
     Containers,
@@ -54,6 +54,11 @@ impl<W> Wishes<W> {
                 true
             }
         }
+    }
+
+    /// Whether such a question is under way.
+    pub fn is_under_way(&self, what: &What) -> bool {
+        self.under_way.contains_key(what)
     }
 
     /// The question was answered, well or badly. Returns its waiters, and whether it must be asked again.

@@ -24,6 +24,8 @@ use crate::error::Result;
 const SUSPICIOUS: Duration = Duration::from_secs(3);
 /// How long the event of a start that succeeded is waited for, before the container is read instead.
 const EVENT_PATIENCE: Duration = Duration::from_millis(100);
+/// How long after the last answer idle connections are kept.
+const REST_AFTER: Duration = Duration::from_secs(3);
 /// Events held back until what they tell of is read. Beyond that the stream is not read on.
 const HELD_EVENTS: usize = 4096;
 
@@ -41,7 +43,7 @@ pub(super) struct Held {
 /// One stretch of life between a successful connect and the next trouble.
 pub(super) struct Serving<'a> {
     pub(super) engine: &'a mut Engine,
-    wishes: Wishes<Waiter>,
+    pub(super) wishes: Wishes<Waiter>,
     questions: JoinSet<(What, Asked, Result<Answer>)>,
     pub(super) held: VecDeque<Held>,
     numbered: u64,
@@ -59,6 +61,8 @@ pub(super) struct Serving<'a> {
     next_refresh: Instant,
     next_specs: Instant,
     refreshes: usize,
+    /// When idle connections are let go.
+    next_rest: Option<Instant>,
 }
 
 impl<'a> Serving<'a> {
@@ -83,6 +87,7 @@ impl<'a> Serving<'a> {
             next_refresh,
             next_specs,
             refreshes: 0,
+            next_rest: Some(now + REST_AFTER),
         }
     }
 
@@ -125,6 +130,10 @@ impl<'a> Serving<'a> {
                     if let Some((_, id, number)) = self.arriving.pop_front() {
                         self.want(What::Container(id), Some(Waiter::Event(number)));
                     }
+                }
+                () = sleep_until(self.next_rest.unwrap_or(self.next_refresh)), if self.next_rest.is_some() => {
+                    self.next_rest = None;
+                    self.engine.asker.client.rest();
                 }
                 () = sleep_until(self.next_refresh) => self.refresh(),
                 () = settings.changed() => {
@@ -217,17 +226,21 @@ impl<'a> Serving<'a> {
 
     fn ask(&mut self, what: What) {
         let asked = self.engine.ledger.ask();
-        let mut stale = Vec::new();
-        if what == What::Stale {
-            stale = std::mem::take(&mut self.stale).into_iter().collect();
-            self.stale_due = None;
-        }
-        let question = questions::ask(self.engine, &what, stale);
+        let ids = match what {
+            What::Stale => {
+                self.stale_due = None;
+                std::mem::take(&mut self.stale).into_iter().collect()
+            }
+            What::Details => self.roughest(),
+            _ => Vec::new(),
+        };
+        let question = questions::ask(self.engine, &what, ids);
         self.questions.spawn(async move { (what, asked, question.await) });
     }
 
     fn on_answer(&mut self, what: &What, asked: Asked, answer: Result<Answer>) {
         let mut more = None;
+        self.next_rest = Some(Instant::now() + REST_AFTER);
         match answer {
             Ok(answer) => {
                 self.next_ping = Instant::now() + self.engine.options.turns.ping_pause();
@@ -239,9 +252,6 @@ impl<'a> Serving<'a> {
             }
             Err(error) => {
                 tracing::debug!(ENGINE = self.engine.node().addr, "cannot read {what:?}: {error}");
-                if let What::Details(id) = what {
-                    self.go_without(asked, id);
-                }
                 if error.is_connection() {
                     self.want(What::Ping, None);
                 }
@@ -251,8 +261,15 @@ impl<'a> Serving<'a> {
         if again {
             self.ask(what.clone());
         }
-        if matches!(what, What::Details(_)) {
-            self.ask_details();
+        match what {
+            What::Details if more.is_none() => {
+                // Others want to be read, too, and a connection for each is more than is needed.
+                self.engine.asker.client.rest();
+                self.ask_details();
+            }
+            // What could not be read before perhaps can be now.
+            What::Ping if self.engine.machine.error().is_none() => self.ask_details(),
+            _ => {}
         }
         match more {
             Some(more) => {
@@ -270,20 +287,7 @@ impl<'a> Serving<'a> {
         let ledger = &mut self.engine.ledger;
         match answer {
             Answer::Container(id, container) => ledger.learn(asked, &id, container),
-            Answer::Details(id, inspected) => {
-                let known = ledger.container(&id).map(|c| Container::clone(c));
-                match (known, inspected) {
-                    (Some(known), Some(inspected)) => {
-                        ledger.learn(asked, &id, Some(Arc::new(known.inspected(&inspected))));
-                    }
-                    (_, None) => ledger.learn(asked, &id, None),
-                    (None, _) => return None,
-                }
-                // Something happened meanwhile.
-                if ledger.container(&id).is_some_and(|c| c.rough) {
-                    self.rough.insert(id);
-                }
-            }
+            Answer::Details(details) => more = self.on_details(asked, details),
             Answer::Entries(ids, entries) => {
                 let place = self.engine.place();
                 let listed: HashMap<String, Object> =
@@ -330,7 +334,7 @@ impl<'a> Serving<'a> {
                         self.rough.insert(fields.id.clone());
                     }
                     // The image is the same, what it is called may not be.
-                    if known.image != fields.image {
+                    if *known.image != *fields.image {
                         let known = known.relisted(entry, &self.engine.place());
                         self.engine.ledger.learn(asked, &fields.id, Some(Arc::new(known)));
                         changed = true;
@@ -370,5 +374,5 @@ impl<'a> Serving<'a> {
 }
 
 fn differs(known: &Container, listed: &ListedContainer) -> bool {
-    known.life.word() != listed.state || known.names != listed.names || known.ports != listed.ports
+    known.life.word() != listed.state || known.names != listed.names || *known.ports != *listed.ports
 }

@@ -1,5 +1,7 @@
 //! The state of a container in words: `State` of list entries, and the `Status` text with its ages.
 
+use std::fmt;
+
 use crate::clock;
 use crate::docker::types::InspectedState;
 
@@ -78,30 +80,42 @@ impl Life {
 
     /// The text under STATUS in `docker ps`, at `now` (nanoseconds by the engine's clock).
     pub fn text(&self, now: i64) -> String {
-        let age = |since: Option<i64>| since.map(|t| duration((now - t) / 1_000_000_000));
-        match self.word() {
-            "paused" => format!("Up {} (Paused)", age(self.started).unwrap_or_default()),
-            "restarting" => {
-                format!("Restarting ({}) {} ago", self.exit_code, age(self.finished).unwrap_or_default())
-            }
-            "running" => format!("Up {}{}", age(self.started).unwrap_or_default(), self.health_suffix()),
-            "dead" => "Dead".to_string(),
-            "created" => "Created".to_string(),
-            _ => age(self.finished)
-                .map_or_else(String::new, |d| format!("Exited ({}) {d} ago", self.exit_code)),
-        }
+        Status { life: self, now }.to_string()
     }
+}
 
-    fn health_suffix(&self) -> String {
-        match self.health.as_str() {
-            "" => String::new(),
-            "starting" => " (health: starting)".to_string(),
-            word => format!(" ({word})"),
+/// The text of `Life::text`, for who writes many of them.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct Status<'a> {
+    pub life: &'a Life,
+    pub now: i64,
+}
+
+impl fmt::Display for Status<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let life = self.life;
+        let age = |since: Option<i64>| Age(since.map(|t| (self.now - t) / 1_000_000_000));
+        match life.word() {
+            "paused" => write!(f, "Up {} (Paused)", age(life.started)),
+            "restarting" => write!(f, "Restarting ({}) {} ago", life.exit_code, age(life.finished)),
+            "running" => {
+                write!(f, "Up {}", age(life.started))?;
+                match life.health.as_str() {
+                    "" => Ok(()),
+                    "starting" => f.write_str(" (health: starting)"),
+                    word => write!(f, " ({word})"),
+                }
+            }
+            "dead" => f.write_str("Dead"),
+            "created" => f.write_str("Created"),
+            _ if life.finished.is_none() => Ok(()),
+            _ => write!(f, "Exited ({}) {} ago", life.exit_code, age(life.finished)),
         }
     }
 }
 
-/// The age in a text such as `Up 5 minutes (healthy)`, in seconds: the reverse of `duration`.
+/// The age in a text such as `Up 5 minutes (healthy)`, in seconds: the reverse of `Age`.
 fn seconds(text: &str) -> Option<i64> {
     const UNITS: [(&str, i64); 7] = [
         ("second", 1),
@@ -123,26 +137,31 @@ fn seconds(text: &str) -> Option<i64> {
     }
 }
 
-/// A number of seconds as engines word it.
-pub fn duration(seconds: i64) -> String {
-    const MINUTE: i64 = 60;
-    const HOUR: i64 = 60 * MINUTE;
-    const DAY: i64 = 24 * HOUR;
-    match seconds {
-        ..1 => "Less than a second".into(),
-        1 => "1 second".into(),
-        2..MINUTE => format!("{seconds} seconds"),
-        MINUTE..120 => "About a minute".into(),
-        120..HOUR => format!("{} minutes", seconds / MINUTE),
-        // Engines round hours to the nearest one, so 90 minutes are two hours.
-        HOUR.. => match (seconds + HOUR / 2) / HOUR {
-            1 => "About an hour".into(),
-            hours @ 2..48 => format!("{hours} hours"),
-            hours @ 48..336 => format!("{} days", hours / 24),
-            hours @ 336..1460 => format!("{} weeks", hours / 24 / 7),
-            hours @ 1460..17520 => format!("{} months", hours / 24 / 30),
-            _ => format!("{} years", seconds / DAY / 365),
-        },
+/// A number of seconds as engines word it; nothing if it is not known.
+struct Age(Option<i64>);
+
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MINUTE: i64 = 60;
+        const HOUR: i64 = 60 * MINUTE;
+        const DAY: i64 = 24 * HOUR;
+        let Some(seconds) = self.0 else { return Ok(()) };
+        match seconds {
+            ..1 => f.write_str("Less than a second"),
+            1 => f.write_str("1 second"),
+            2..MINUTE => write!(f, "{seconds} seconds"),
+            MINUTE..120 => f.write_str("About a minute"),
+            120..HOUR => write!(f, "{} minutes", seconds / MINUTE),
+            // Engines round hours to the nearest one, so 90 minutes are two hours.
+            HOUR.. => match (seconds + HOUR / 2) / HOUR {
+                1 => f.write_str("About an hour"),
+                hours @ 2..48 => write!(f, "{hours} hours"),
+                hours @ 48..336 => write!(f, "{} days", hours / 24),
+                hours @ 336..1460 => write!(f, "{} weeks", hours / 24 / 7),
+                hours @ 1460..17520 => write!(f, "{} months", hours / 24 / 30),
+                _ => write!(f, "{} years", seconds / DAY / 365),
+            },
+        }
     }
 }
 
@@ -171,7 +190,7 @@ mod tests {
             (70 * day, "2 months"),
             (800 * day, "2 years"),
         ] {
-            assert_eq!(duration(seconds), text, "{seconds}");
+            assert_eq!(Age(Some(seconds)).to_string(), text, "{seconds}");
         }
     }
 

@@ -147,10 +147,12 @@ impl Handle {
 /// Starts the task of one engine; it ends when `cancel` fires.
 pub fn spawn(endpoint: Endpoint, options: Options, sink: Arc<dyn Sink>, cancel: CancellationToken) -> Handle {
     let addr = endpoint.to_string();
+    // What the task asks by itself changes nothing, and needs no fence.
+    let asker = Asker::new(Client::thrifty(endpoint.clone(), options.tls.clone()));
     let client = Client::new(endpoint, options.tls.clone()).fenced(Arc::clone(&options.fence));
     let (commands, ear) = mpsc::channel(COMMAND_QUEUE);
     let engine = Engine {
-        asker: Asker::new(client.clone()),
+        asker,
         machine: Machine::new(options.settings.now().manager.engine_failure_retry),
         ledger: Ledger::default(),
         specs: None,
@@ -243,9 +245,10 @@ impl Engine {
             self.ledger.learn(asked, &container.id.clone(), Some(Arc::new(container)));
         }
         self.ledger.retain(asked, |id| listed.contains(id));
-        let (volumes, images) = tokio::join!(self.asker.volumes(), self.asker.images());
-        self.ledger.volumes(volumes?);
-        self.ledger.images(images?);
+        // One after the other, over one connection: there may be thousands.
+        self.ledger.volumes(self.asker.volumes().await?);
+        self.ledger.images(self.asker.images().await?);
+        self.asker.client.rest();
         let transition = self.machine.validated();
         self.publish();
         if let Some(transition) = transition {

@@ -6,15 +6,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::docker::types::EventMessage;
+use crate::docker::types::{EventMessage, Inspected};
 use crate::engine::container::Container;
 use crate::engine::inventory::Asked;
 use crate::engine::news::{self, News};
 use crate::engine::refresh::What;
 use crate::engine::serve::Serving;
+use crate::error::Result;
 
-/// Pause between an event and the question for what it did not tell: what happens at once is asked for at once.
-const STALE_PAUSE: Duration = Duration::from_millis(150);
+/// Details that are read in one turn.
+const DETAILS_AT_ONCE: usize = 32;
+/// Pause between an event and the question for what it did not tell: what happens within it is asked for together. Lists
+/// do not wait for it.
+const STALE_PAUSE: Duration = Duration::from_secs(1);
 
 impl Serving<'_> {
     /// Applies an event to its container. False: it does not tell enough, the container must be read.
@@ -89,22 +93,45 @@ impl Serving<'_> {
         }
     }
 
-    /// The details of a container cannot be read: it is kept with what its list entry says.
-    pub(super) fn go_without(&mut self, asked: Asked, id: &str) {
-        if let Some(known) = self.engine.ledger.container(id) {
-            tracing::warn!(CONTAINER = id, "cannot inspect a container, using its list entry alone");
-            let known = Container { rough: false, ..Container::clone(known) };
-            self.engine.ledger.learn(asked, id, Some(Arc::new(known)));
-            self.engine.publish();
+    /// Has the details read of containers of which only the list entry is known.
+    pub(super) fn ask_details(&mut self) {
+        self.rough.retain(|id| self.engine.ledger.container(id).is_some_and(|c| c.rough));
+        if !self.rough.is_empty() && !self.wishes.is_under_way(&What::Details) {
+            self.want(What::Details, None);
         }
     }
 
-    /// Reads the details of the next container of which only the list entry is known.
-    pub(super) fn ask_details(&mut self) {
-        while let Some(id) = self.rough.pop_first() {
-            if self.engine.ledger.container(&id).is_some_and(|c| c.rough) {
-                return self.want(What::Details(id), None);
-            }
+    /// Some of those containers.
+    pub(super) fn roughest(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.rough.pop_first()).take(DETAILS_AT_ONCE).collect()
+    }
+
+    /// Takes details in. Says if it is to be found out whether the engine is still there.
+    pub(super) fn on_details(
+        &mut self,
+        asked: Asked,
+        details: Vec<(String, Result<Option<Inspected>>)>,
+    ) -> Option<What> {
+        let mut trouble = None;
+        for (id, inspected) in details {
+            let ledger = &mut self.engine.ledger;
+            let Some(known) = ledger.container(&id) else { continue };
+            let container = match inspected {
+                Ok(inspected) => inspected.map(|inspected| known.inspected(&inspected)),
+                Err(error) => {
+                    trouble = error.is_connection().then_some(What::Ping).or(trouble);
+                    // It is kept with what its list entry says.
+                    tracing::warn!(
+                        CONTAINER = id,
+                        "cannot inspect a container, using its list entry alone: {error}"
+                    );
+                    Some(Container { rough: false, ..Container::clone(known) })
+                }
+            };
+            ledger.learn(asked, &id, container.map(Arc::new));
         }
+        // Those that were not reached, and those to which something happened meanwhile.
+        self.rough.extend(self.engine.ledger.rough());
+        trouble
     }
 }

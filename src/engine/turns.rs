@@ -4,12 +4,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Engines that are read from the beginning at once: those that do not answer must not keep others waiting long.
 const CONNECTS: usize = 64;
-/// Details of containers that are read at once.
+/// Engines whose containers' details are read at once.
 const DETAILS: usize = 8;
+/// How often it is looked whether engines are still to be read, and how many times.
+const LOOK: Duration = Duration::from_millis(250);
+const LOOKS: usize = 8;
 /// Pauses between two pings of an engine that seems well: they find one that hangs without closing anything.
 const SHORTEST_PING_PAUSE: Duration = Duration::from_secs(5);
 /// The longest of them.
@@ -23,8 +26,8 @@ const PINGS: u64 = 16;
 pub struct Turns {
     /// Engines that are read from the beginning at once.
     pub connects: Semaphore,
-    /// Containers whose details are read at once, without anybody's waiting.
-    pub details: Semaphore,
+    /// Engines whose containers' details are read at once.
+    details: Semaphore,
     /// How many engines there are.
     pub engines: AtomicUsize,
 }
@@ -40,6 +43,19 @@ impl Default for Turns {
 }
 
 impl Turns {
+    /// A turn to read details. Those who wait to be read at all go first, but not for ever: some of them may hang.
+    pub async fn for_details(&self) -> Option<SemaphorePermit<'_>> {
+        let turn = self.details.acquire().await.ok();
+        for _ in 0..LOOKS {
+            if self.connects.available_permits() == CONNECTS {
+                break;
+            }
+            // One that was read a moment ago is about to be asked for by users.
+            tokio::time::sleep(LOOK).await;
+        }
+        turn
+    }
+
     /// A pause between two pings: short, but all engines together get only so many in a second.
     pub fn ping_pause(&self) -> Duration {
         let engines = self.engines.load(Ordering::Relaxed) as u64;

@@ -6,15 +6,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::{UdpSocket, lookup_host};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::docker::connect::CONNECT_DEADLINE;
 use crate::docker::endpoint::Endpoint;
 use crate::enroll::ask;
 use crate::enroll::talk::Request;
 use crate::enroll::turn::Turn;
 use crate::error::{Error, Kind, Result};
+use crate::systemd::beat::Beat;
 use crate::tls::pki::authority::Authority;
 use crate::tls::pki::members::{self, Own};
 use crate::tls::pki::own::{self, Machine};
@@ -26,6 +28,9 @@ use crate::tls::{ClientTls, Peers, pem};
 const LOOK: Duration = Duration::from_secs(5);
 /// The longest pause after a failure.
 const PAUSE: Duration = Duration::from_secs(300);
+/// A turn asks some managers and writes some files. However slow those are, it takes less than this, or hangs; and
+/// a certificate has weeks left.
+const LONGEST_TURN: Duration = Duration::from_secs(2 * 3600);
 
 /// What the loop needs.
 pub struct Renewal {
@@ -63,19 +68,20 @@ struct Wanted {
 
 impl Renewal {
     /// Runs until `cancel`.
-    pub async fn run(self, cancel: CancellationToken) {
+    pub async fn run(self, beat: Beat, cancel: CancellationToken) {
         tokio::select! {
             () = cancel.cancelled() => {}
-            () = self.keep() => {}
+            () = self.keep(&beat) => {}
         }
     }
 
-    async fn keep(self) {
+    async fn keep(self, beat: &Beat) {
         let mut course = match Course::new(&self.config) {
             Ok(course) => course,
             Err(error) => return tracing::error!("certificates are not renewed: {error}"),
         };
         loop {
+            beat.within(LONGEST_TURN);
             sleep(pace(LOOK, course.life)).await;
             let machine = (self.machine)();
             match &self.authority {
@@ -131,8 +137,7 @@ impl Course {
             }
             Ok(())
         };
-        let done = tokio::task::spawn_blocking(work).await;
-        done.unwrap_or_else(|e| Err(Error::us(Kind::Internal, e.to_string())))
+        on_disk(work).await
     }
 
     /// With the CA elsewhere.
@@ -166,10 +171,14 @@ impl Course {
         let (trust, manager) = self.first_answer().await?;
         self.looks.went_well(pace(longest_pause(config), self.life));
         holds(&trust.bundle, own.ca.as_ref())?;
-        if members::trust(&self.files, &trust.bundle)? {
-            tracing::info!("the cluster's trusted CAs have changed");
-        }
-        revoked::write(&self.files, &revoked::Listed { revoked: trust.revoked })?;
+        let (files, bundle, revoked) = (self.files.clone(), trust.bundle, trust.revoked);
+        on_disk(move || {
+            if members::trust(&files, &bundle)? {
+                tracing::info!("the cluster's trusted CAs have changed");
+            }
+            revoked::write(&files, &revoked::Listed { revoked })
+        })
+        .await?;
         let names = if config.role.manages() { own::names(config, &machine) } else { Vec::new() };
         let renamed = names.iter().any(|name| !own.is_for(name));
         let replaced = own.ca.as_ref().is_none_or(|ca| ca.text() != trust.ca);
@@ -186,8 +195,9 @@ impl Course {
         let chain = pem::certificates_in(&membership.certificate).map_err(|e| senseless(&e.to_string()))?;
         let next = Own::of(&chain).ok_or_else(|| senseless("there is no certificate in it"))?;
         holds(&membership.bundle, next.ca.as_ref())?;
-        members::replace(&self.files, &membership.certificate, &membership.bundle)?;
-        tracing::info!("the certificate was renewed by {manager}, for {}", membership.hosts.join(", "));
+        let (files, hosts) = (self.files.clone(), membership.hosts.join(", "));
+        on_disk(move || members::replace(&files, &membership.certificate, &membership.bundle)).await?;
+        tracing::info!("the certificate was renewed by {manager}, for {hosts}");
         Ok(())
     }
 
@@ -220,6 +230,12 @@ impl Course {
         }
         None
     }
+}
+
+/// Writes. An agent has one thread, and a slow disk is not to hold up what else it does.
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|e| Err(Error::us(Kind::Internal, e.to_string())))
 }
 
 /// Whether a bundle can be taken into use: one without the CA of our own certificate would lock us out.
@@ -275,7 +291,8 @@ fn longest_pause(config: &Config) -> Duration {
 
 /// The address from which a packet to `host` would leave. None is sent.
 pub async fn local_address(host: &str, port: u16) -> std::io::Result<SocketAddr> {
-    let target = lookup_host((host, port)).await?.next();
+    let found = timeout(CONNECT_DEADLINE, lookup_host((host, port))).await;
+    let target = found.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??.next();
     let target = target.ok_or_else(|| std::io::Error::other("its name has no address"))?;
     let any: SocketAddr = match target {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),

@@ -21,8 +21,6 @@ use crate::systemd::beat::{self, Beat};
 const LOOK: Duration = Duration::from_millis(500);
 /// How long agents have at most to write themselves in again after somebody cleared the list.
 const MOMENT: Duration = Duration::from_secs(5);
-/// A disk may take so long, an SD card that is worn out say.
-const SAVING: Duration = Duration::from_secs(60);
 
 /// The only one who adds members, and takes them out. (An operator takes out by way of discovery, too.)
 pub(super) struct Follower {
@@ -65,6 +63,7 @@ impl Follower {
     pub(super) async fn follow(mut self, mut discovery: Receiver<State>) {
         let mut beats = tokio::time::interval(beat::PERIOD);
         loop {
+            self.beat.within(beat::SAVING);
             let state = discovery.borrow_and_update().clone();
             self.take(&state);
             self.tell(&state);
@@ -80,7 +79,7 @@ impl Follower {
                         break;
                     }
                     _ = beats.tick() => {
-                        self.beat.within(SAVING);
+                        self.beat.within(beat::SAVING);
                         if self.trouble.is_some() {
                             self.keep().await;
                         }

@@ -59,6 +59,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
 use crate::error::Result;
+use crate::systemd::beat::Beat;
 use book::Book;
 use shelf::Shelf;
 
@@ -86,7 +87,7 @@ impl Rescheduler {
     }
 
     /// Runs until `cancel` fires.
-    pub async fn run(self, cancel: CancellationToken) {
-        task::Task::new(self).run(cancel).await;
+    pub async fn run(self, beat: Beat, cancel: CancellationToken) {
+        task::Task::new(self).run(&beat, cancel).await;
     }
 }

@@ -20,6 +20,7 @@ use crate::cluster::View;
 use crate::cluster::moves::{Moving, Waiting};
 use crate::engine::container::REPLACES;
 use crate::engine::{Inventory, Node};
+use crate::systemd::beat::{self, Beat};
 
 /// Pause between two looks when nothing happens: pauses and delays end by themselves.
 const TICK: Duration = Duration::from_secs(1);
@@ -78,9 +79,11 @@ impl Task {
         }
     }
 
-    pub(super) async fn run(mut self, cancel: CancellationToken) {
+    pub(super) async fn run(mut self, beat: &Beat, cancel: CancellationToken) {
         let mut changes = self.api.cluster.changes();
         while !cancel.is_cancelled() {
+            // A look may write the book, and so may what came of a step.
+            beat.within(beat::SAVING * 2 + TICK);
             self.look().await;
             let looked = Instant::now();
             tokio::select! {

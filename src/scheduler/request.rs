@@ -108,10 +108,10 @@ impl Request {
         let cpu_shares = cpus_of_shares(container.host.cpu_shares, cpus);
         Request {
             name: Some(container.name().to_string()).filter(|n| !n.is_empty()),
-            image: container.image.clone(),
+            image: container.image.to_string(),
             labels,
             host: HostConfig { cpu_shares, ..HostConfig::clone(&container.host) },
-            exposed: container.exposed.clone(),
+            exposed: container.exposed.to_vec(),
             hints,
             replaces: Some(container.id.clone()),
             afresh: true,
@@ -147,19 +147,19 @@ impl Request {
         Container {
             id: String::new(),
             names: self.name.iter().map(|n| format!("/{n}")).collect(),
-            image: self.image.clone(),
-            image_id: String::new(),
+            image: self.image.as_str().into(),
+            image_id: Arc::default(),
             created: 0,
             labels: self.labels.clone().into(),
-            ports: Vec::new(),
-            mounts: Vec::new(),
+            ports: Arc::default(),
+            mounts: Arc::default(),
             networks: Default::default(),
             life: Life::default(),
             host: Arc::new(HostConfig {
                 cpu_shares: shares_of_cpus(self.host.cpu_shares, cpus),
                 ..self.host.clone()
             }),
-            exposed: self.exposed.clone(),
+            exposed: self.exposed.as_slice().into(),
             ..Container::default()
         }
     }

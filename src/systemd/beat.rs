@@ -3,6 +3,10 @@
 //!
 //! That tells a loop that hangs: in a lock, in a call without an end, in a thread that nothing gets on. It does *not*
 //! tell one that turns and achieves nothing; such trouble has an error, which the status shows.
+//!
+//! Every loop that others rely on joins, and allows itself all that its deadlines may add up to, or more: a daemon that
+//! is well and is killed is worse than one that hangs for some minutes. Not here: what serves one request, and mDNS,
+//! which is a hint.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +20,10 @@ pub const PERIOD: Duration = Duration::from_secs(1);
 /// A loop that beats at each [`PERIOD`] and was not heard of for so long is stuck. What a loop adds to the time that
 /// its own deadlines allow.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Saving one file takes less than this, or hangs. Minutes are no wonder: an SD card that an engine loads images onto
+/// first writes those down. And no restart makes a disk faster.
+pub const SAVING: Duration = Duration::from_secs(600);
 
 /// The loops of a process. Clones share them.
 #[derive(Debug, Clone, Default)]

@@ -15,6 +15,8 @@ use sd_notify::NotifyState;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::systemd::beat;
+
 /// A supervisor that does not read must not hold us up for longer than this.
 const SEND_DEADLINE: Duration = Duration::from_millis(500);
 
@@ -175,8 +177,9 @@ fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(STATUS_LIMIT).collect()
 }
 
-/// Feeds the watchdog at half its period for as long as `stuck` names nothing, until `cancel`. `None` when the
-/// supervisor has no watchdog for us.
+/// Feeds the watchdog at half its period for as long as `stuck` names nothing, until `cancel`; looks oftener while it
+/// does, for after a stall of the whole machine all loops are late until they had their turn. `None` when the supervisor
+/// has no watchdog for us.
 pub fn spawn_watchdog(
     notifier: Notifier,
     stuck: impl Fn() -> Option<String> + Send + 'static,
@@ -186,15 +189,23 @@ pub fn spawn_watchdog(
     Some(tokio::spawn(async move {
         let mut ticks = tokio::time::interval(half);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told = None;
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            match stuck() {
+            let now = stuck();
+            match &now {
                 None => notifier.send(&[NotifyState::Watchdog]),
-                Some(name) => tracing::error!(LOOP = name, "not feeding the watchdog: {name} is stuck"),
+                Some(name) => {
+                    if told != now {
+                        tracing::error!(LOOP = name, "not feeding the watchdog: {name} is stuck");
+                    }
+                    ticks.reset_after(half.min(beat::PERIOD));
+                }
             }
+            told = now;
         }
     }))
 }
@@ -202,6 +213,7 @@ pub fn spawn_watchdog(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::systemd::beat::{Beat, Beats};
     use std::os::linux::net::SocketAddrExt as _;
     use std::os::unix::net::SocketAddr;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -308,5 +320,27 @@ mod tests {
         assert_eq!(s.received(), ["WATCHDOG=1\n"; 3]);
         cancel.cancel();
         task.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_loop_that_hangs_starves_the_watchdog_and_one_that_was_late_does_not() {
+        let (s, beats, cancel) =
+            (supervisor(Some(Duration::from_secs(30))), Beats::default(), CancellationToken::new());
+        let (well, hangs) = (beats.join("a loop that is well"), beats.join("another"));
+        spawn_watchdog(s.notifier.clone(), move || beats.stuck(), cancel.clone()).unwrap();
+        let pass = async |seconds, turns: &[&Beat]| {
+            for _ in 0..seconds {
+                turns.iter().for_each(|beat| beat.beat());
+                tokio::time::sleep(beat::PERIOD).await;
+            }
+            s.received().len()
+        };
+        assert_eq!(pass(50, &[&well, &hangs]).await, 4);
+        assert_eq!(pass(60, &[&well]).await, 0);
+        assert_eq!(pass(5, &[&well, &hangs]).await, 1, "at once: half a period later may be too late");
+        assert_eq!(pass(60, &[&well, &hangs]).await, 4);
+        drop(hangs);
+        assert_eq!(pass(60, &[&well]).await, 4);
+        cancel.cancel();
     }
 }

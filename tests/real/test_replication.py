@@ -38,7 +38,7 @@ class Scenario:
             # Never the one that is stopped first: the client stays with a manager that lives.
             stays = managers.primary()
             with Load(managers, run_through=(stays + 1) % COUNT) as load:
-                for case in (self.stopped, self.killed, self.frozen, self.refused, self.dropped, self.restarted, self.without_a_store):
+                for case in (self.stopped, self.killed, self.frozen, self.refused, self.dropped, self.restarted, self.without_a_store, self.watched):
                     managers.say(case.__name__)
                     case(managers)
             self.load = load
@@ -125,6 +125,13 @@ class Scenario:
         managers.primary()
         self.times["store is back: a primary after"] = time.monotonic() - begun
         managers.settled()
+
+    def watched(self, managers):
+        """After all that the loops still turn."""
+        processes = [*managers.managers, *managers.agents]
+        before = [process.fed for process in processes]
+        fed = lambda: all(process.fed >= count + 2 for process, count in zip(processes, before))
+        eventually(fed, "the watchdogs of all are fed", 6 * swarmd.WATCHDOG, show=lambda: [process.fed for process in processes])
 
 
 @needs_cluster

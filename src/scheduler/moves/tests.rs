@@ -38,7 +38,7 @@ fn mount(kind: &str, name: &str, source: &str) -> Mount {
 }
 
 fn mounting(id: &str, mounts: &[Mount]) -> Container {
-    Container { mounts: mounts.to_vec(), ..plain(id) }
+    Container { mounts: mounts.into(), ..plain(id) }
 }
 
 fn on(network: &str, id: &str) -> Container {
@@ -99,7 +99,11 @@ fn what_stays_says_why() {
         (ours("x1", paused), "is paused", "is paused"),
         (ours("x1", host(json!({"AutoRemove": true}))), "(--rm)", "(--rm)"),
         (mounting("x1", &[mount("volume", "data", "")]), "the volume data of this node", "the volume data"),
-        (Container { mounts: vec![mount("volume", "data", "")], ..movable.clone() }, "", "the volume data"),
+        (
+            Container { mounts: [mount("volume", "data", "")].into(), ..movable.clone() },
+            "",
+            "the volume data",
+        ),
         (mounting("x1", &[mount("volume", "gone", "")]), "the volume gone", "the volume gone"),
         (mounting("x1", &[mount("volume", "nas", ""), mount("volume", "san", "")]), "", ""),
         (
@@ -108,7 +112,7 @@ fn what_stays_says_why() {
             "the volume 0123456789ab",
         ),
         (
-            Container { mounts: vec![mount("volume", UNNAMED, "")], ..movable.clone() },
+            Container { mounts: [mount("volume", UNNAMED, "")].into(), ..movable.clone() },
             "",
             "volume 0123456789ab",
         ),

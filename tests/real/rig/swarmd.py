@@ -18,6 +18,7 @@ from .cli import CommandFailed, Result
 from .engine import _tail
 
 ROOT = Path(__file__).resolve().parents[3]
+WATCHDOG = 10  # seconds, as systemd has it in $WATCHDOG_USEC; nobody is killed
 _started = []  # of the running test, for the report
 
 
@@ -46,7 +47,7 @@ class Swarmd:
 
     def __init__(self, name, *arguments, env=(), within=()):
         self.name, self.arguments, self.env, self.within = name, arguments, dict(env), within
-        self.process, self.ready, self.statuses = None, threading.Event(), []
+        self.process, self.ready, self.statuses, self.fed = None, threading.Event(), [], 0
         self.log_path = session.logs_dir() / f"{name}.log"
         self.state = session.state_dir() / "swarmd" / name
         self.state.mkdir(parents=True, exist_ok=True)
@@ -58,7 +59,8 @@ class Swarmd:
         directory = tempfile.mkdtemp(prefix="n", dir=session.state_dir())
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         listener.bind(f"{directory}/notify")
-        environment = _environment({"NOTIFY_SOCKET": f"{directory}/notify", "STATE_DIRECTORY": str(self.state), **self.env})
+        environment = _environment({"NOTIFY_SOCKET": f"{directory}/notify", "WATCHDOG_USEC": str(WATCHDOG * 10**6),
+                                    "STATE_DIRECTORY": str(self.state), **self.env})
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([*self.within, binary(), *self.arguments], env=environment, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, cwd="/", preexec_fn=guard.die_with_parent)
@@ -78,6 +80,8 @@ class Swarmd:
                     self.statuses.append(line[len("STATUS="):])
                 elif line == "READY=1":
                     self.ready.set()
+                elif line == "WATCHDOG=1":
+                    self.fed += 1
         listener.close()
 
     def start(self, timeout=30):
