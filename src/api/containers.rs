@@ -1,8 +1,6 @@
 //! Containers: the list from the view, and calls that their owner answers.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use hyper::{Method, Response, StatusCode};
@@ -22,16 +20,14 @@ use crate::cluster::moves::Waiting;
 use crate::docker::filters::Filters;
 use crate::docker::http::{Body, boxed, empty, request};
 use crate::docker::json::Object;
+use crate::engine::Node;
 use crate::engine::container::{at_node, patch_networks};
 use crate::engine::inventory::copies;
 use crate::engine::refresh::What;
-use crate::engine::{Container, Node};
 use crate::error::Result;
 
 /// Filters that look at what events do not tell.
-const NOT_TOLD: [&str; 4] = ["expose", "network", "publish", "volume"];
-/// How long a list waits for entries that are read again.
-const STALE_PATIENCE: Duration = Duration::from_secs(1);
+const NOT_TOLD: [&str; 7] = ["ancestor", "expose", "health", "label", "network", "publish", "volume"];
 /// Most containers whose IDs go into one question; beyond that it is for all.
 const LONGEST_LIST: usize = 500;
 
@@ -40,12 +36,12 @@ impl Api {
     pub async fn list_containers(&self, call: &Call) -> Result<Response<Body>> {
         let filters = Filters::parse(call.query.get("filters"))?;
         self.refresh_for(&filters).await;
-        let mut view = self.cluster.view();
-        if NOT_TOLD.iter().any(|key| filters.has(key)) && self.read_stale(view.containers()).await {
-            view = self.cluster.view();
+        if NOT_TOLD.iter().any(|key| filters.has(key)) {
+            self.cluster.entries_known().await;
         }
+        let mut view = self.cluster.view();
         let mut hits = Selection::new(&call.query, &view, filters.clone())?.pick(&view);
-        if self.read_stale(hits.iter().filter_map(|hit| hit.find(&view))).await {
+        if self.read_stale(&view, &hits).await {
             view = self.cluster.view();
             hits = Selection::new(&call.query, &view, filters)?.pick(&view);
         }
@@ -66,17 +62,10 @@ impl Api {
     }
 
     /// Has entries read again about whose containers something has just happened. False if there were none.
-    async fn read_stale<'v>(
-        &self,
-        containers: impl Iterator<Item = (&'v Arc<Node>, &'v Arc<Container>)>,
-    ) -> bool {
-        let stale = containers.filter(|(n, c)| c.stale && n.is_healthy());
+    async fn read_stale(&self, view: &View, hits: &[Hit]) -> bool {
+        let stale = hits.iter().filter_map(|hit| hit.find(view)).filter(|(n, c)| c.stale && n.is_healthy());
         let nodes: HashMap<&str, &Node> = stale.map(|(n, _)| (n.addr.as_str(), &**n)).collect();
-        let handles: Vec<_> = nodes.values().filter_map(|n| self.cluster.handle(n).ok()).collect();
-        let reading = join_all(handles.iter().map(|h| h.refresh(What::Stale)));
-        // One engine that hangs must not hold up the list for long.
-        let _ = tokio::time::timeout(STALE_PATIENCE, reading).await;
-        !handles.is_empty()
+        self.cluster.read_entries(nodes.into_values()).await
     }
 
     /// The sizes of containers: engines measure them anew for each call. Those on nodes that are down have none.

@@ -169,8 +169,8 @@ impl Api {
         match list {
             Lists::Containers => self.list_containers(call).await,
             Lists::Images => self.list_images(call).await,
-            Lists::Networks => self.list_networks(call),
-            Lists::Volumes => self.list_volumes(call),
+            Lists::Networks => self.list_networks(call).await,
+            Lists::Volumes => self.list_volumes(call).await,
         }
     }
 

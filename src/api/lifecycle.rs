@@ -27,7 +27,7 @@ impl Api {
         }
         match action {
             _ if !response.status().is_success() => {}
-            "start" if container.whole.is_none() => handle.started(&container.id).await,
+            "start" if container.whole.is_none() => handle.started(container).await,
             _ => handle.refresh(What::Container(container.id.clone())).await,
         }
         Ok(response)

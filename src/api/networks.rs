@@ -26,13 +26,16 @@ const NOT_DANGLING: &str =
 
 impl Api {
     /// `GET /networks`
-    pub fn list_networks(&self, call: &Call) -> Result<Response<Body>> {
+    pub async fn list_networks(&self, call: &Call) -> Result<Response<Body>> {
         let filters = Filters::parse(call.query.get("filters"))?;
         filters.known(&["dangling", "driver", "id", "label", "name", "node", "scope", "type"])?;
         if let Some(bad) = filters.values("type").iter().find(|t| *t != "custom" && *t != "builtin") {
             return Err(Error::client(Kind::Invalid, format!("invalid filter: 'type'='{bad}'")));
         }
         let dangling = filters.truth("dangling").map_err(|e| Error { message: NOT_DANGLING.into(), ..e })?;
+        if dangling.is_some() {
+            self.cluster.entries_known().await;
+        }
         let view = self.cluster.view();
         let used = dangling.map(|dangling| (dangling, nets::in_use(&view)));
         // Predefined networks are always of use.

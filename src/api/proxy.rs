@@ -16,7 +16,7 @@ use crate::docker::http::{Body, BoxError, answered, boxed, full, read_whole};
 use crate::docker::json::Object;
 use crate::docker::version::{ApiRange, ApiVersion, NEWEST};
 use crate::engine::Node;
-use crate::engine::task::Handle;
+use crate::engine::handle::Handle;
 use crate::error::{Error, Result};
 
 /// Headers that belong to one connection, and those that every answer of ours gets anew.

@@ -122,6 +122,7 @@ impl Api {
         filters.known(&["label", "label!", "until", "node"])?;
         let until = filters.moment("until", clock::unix_nanos())?;
         let nodes = self.chosen(&mut filters)?;
+        self.cluster.entries_known().await;
         let view = self.cluster.view();
         let reachable = |n: &Arc<Node>| nodes.iter().any(|c| c.addr == n.addr);
         let used = nets::in_use(&view);

@@ -17,8 +17,8 @@ use crate::config;
 use crate::docker::http::{Body, answered, boxed, empty, read_whole};
 use crate::docker::reference::Reference;
 use crate::engine::Node;
+use crate::engine::handle::Handle;
 use crate::engine::refresh::What;
-use crate::engine::task::Handle;
 use crate::error::{Error, Kind, Result};
 use crate::scheduler::Request;
 

@@ -27,10 +27,13 @@ const WHITELISTS: &str = "com.docker.swarm.whitelists";
 
 impl Api {
     /// `GET /volumes`: local ones as `NODE/name`, each; others once.
-    pub fn list_volumes(&self, call: &Call) -> Result<Response<Body>> {
+    pub async fn list_volumes(&self, call: &Call) -> Result<Response<Body>> {
         let filters = Filters::parse(call.query.get("filters"))?;
         filters.known(&["dangling", "driver", "label", "name", "node"])?;
         let dangling = filters.truth("dangling")?;
+        if dangling.is_some() {
+            self.cluster.entries_known().await;
+        }
         let view = self.cluster.view();
         let mut shared = HashSet::new();
         let all = view.validated().flat_map(|n| n.inventory.volumes.iter().map(move |v| (n, v)));

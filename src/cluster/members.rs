@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -18,8 +19,10 @@ use crate::docker::http::{CALL_DEADLINE, Client};
 use crate::docker::types::Info;
 use crate::engine::Node;
 use crate::engine::events::Event;
+use crate::engine::handle::Handle;
 use crate::engine::machine::Transition;
-use crate::engine::task::{self, Handle, Options, Sink};
+use crate::engine::refresh::What;
+use crate::engine::task::{self, Options, Sink};
 use crate::error::{Error, Kind, Result};
 
 /// Events that a slow client may lag behind before its stream is closed.
@@ -30,6 +33,9 @@ const OWN_EVENTS: usize = 256;
 /// How long is waited for the details of containers, and how often looked.
 const DETAILS_PATIENCE: Duration = Duration::from_secs(5);
 const DETAILS_LOOK: Duration = Duration::from_millis(20);
+
+/// How long is waited for list entries.
+const ENTRIES_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often a call that waits for an engine looks whether that still lives.
 const LIVENESS: Duration = Duration::from_millis(500);
@@ -152,6 +158,22 @@ impl Cluster {
         if tokio::time::timeout(DETAILS_PATIENCE, known).await.is_err() {
             tracing::warn!("not all containers could be inspected yet: some reservations are not known");
         }
+    }
+
+    /// Has read again what events have not told of containers on usable nodes; false if there is nothing like that. Ends
+    /// soon in any case: one engine that hangs must not hold up a list for long.
+    pub async fn entries_known(&self) -> bool {
+        let view = self.view();
+        let stale = view.healthy().filter(|n| n.inventory.stale > 0);
+        self.read_entries(stale.map(|n| &**n)).await
+    }
+
+    /// The same of some nodes.
+    pub async fn read_entries(&self, nodes: impl Iterator<Item = &Node>) -> bool {
+        let handles: Vec<_> = nodes.filter_map(|n| self.handle(n).ok()).collect();
+        let reading = join_all(handles.iter().map(|h| h.refresh(What::Stale)));
+        let _ = tokio::time::timeout(ENTRIES_PATIENCE, reading).await;
+        !handles.is_empty()
     }
 
     /// The way to a node.

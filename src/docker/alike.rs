@@ -8,8 +8,8 @@
 //!  0 WHICH          a gap
 //!  1 LEN TEXT       text that the model lacks; LEN has two bytes
 //!  2 FROM LEN       text that the model has; two bytes each
-//!  3..128 TEXT      as 1: LEN + 2
-//!  128..255 FROM    as 2: LEN + 127
+//!  3..=127 TEXT     as 1: LEN + 2
+//!  128..=255 FROM   as 2: LEN + 127
 //! ```
 
 /// Some of the text.
@@ -85,6 +85,8 @@ fn number(row: &mut &[u8]) -> Option<usize> {
     Some(usize::from(u16::from_le_bytes(*number)))
 }
 
+/// What stands further on in a model cannot be told.
+pub const LONGEST_MODEL: usize = u16::MAX as usize;
 /// Shorter pieces are not worth telling where they are.
 const LEAST: usize = 8;
 /// How much is looked for when the two are out of step.
@@ -94,8 +96,7 @@ const SEARCHES: usize = 16;
 
 /// Appends the pieces of a text to a row. `reached` is how far the model is read already.
 pub fn differences(text: &[u8], model: &[u8], reached: &mut usize, row: &mut Vec<u8>) {
-    // Places further on cannot be told.
-    let model = &model[..model.len().min(usize::from(u16::MAX))];
+    let model = &model[..model.len().min(LONGEST_MODEL)];
     let (mut at, mut kept, mut searches) = (0, 0, SEARCHES);
     while at < text.len() {
         let same = common(&text[at..], &model[*reached..]);

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::docker::alike::{Piece, differences, next, tell};
+use crate::docker::alike::{LONGEST_MODEL, Piece, differences, next, tell};
 use crate::docker::json::Object;
 
 /// The text of an object with gaps.
@@ -74,11 +74,18 @@ impl Form {
         (pieces.len() * 2 < self.pieces.len()).then(form)
     }
 
-    /// Its text as a model for others; `None` if it is not kept as a whole.
+    /// Its text as a model for others, as far as pieces can tell; `None` if it is not kept as a whole.
     pub fn as_model(&self) -> Option<Arc<[u8]>> {
-        let own =
-            self.pieces().filter_map(|piece| if let Piece::Own(text) = piece { Some(text) } else { None });
-        self.model.is_none().then(|| own.collect::<Vec<_>>().concat().into())
+        let mut text = Vec::new();
+        for piece in self.pieces() {
+            match piece {
+                Piece::Own(own) => text.extend_from_slice(own),
+                Piece::Gap(_) => {}
+                Piece::Model { .. } => return None,
+            }
+        }
+        text.truncate(LONGEST_MODEL);
+        Some(text.into())
     }
 
     /// Appends the object with these texts, in the order of the keys.

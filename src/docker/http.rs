@@ -44,7 +44,7 @@ const IDLE_CONNECTIONS: usize = 16;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Most bytes that are read at once: more is no faster, and dearer to come by.
 const LARGE_BUFFER: usize = 128 << 10;
-/// Bytes of a thrifty client's buffers: the least that takes any head.
+/// Bytes of a thrifty client's buffers. A head must be shorter; engines' have some hundred bytes.
 const SMALL_BUFFER: usize = 8 << 10;
 /// Connections that are tried for one call at most. Not left to the pool: it would not ask the fence again.
 const CONNECTIONS_TRIED: usize = 3;

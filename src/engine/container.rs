@@ -51,7 +51,8 @@ pub struct Container {
     pub entry: Entry,
     /// The whole inspect answer, of those that are to move when their node fails.
     pub whole: Option<Arc<Object>>,
-    /// Something happened since its list entry was read: lists read it again first.
+    /// Something happened since its list entry was read: ports, mounts and networks may be others by now. Who must know
+    /// has them read first (`Cluster::entries_known`).
     pub stale: bool,
     /// Its inspect answer was not read yet: what it asks of its host is not known, and times only roughly.
     pub rough: bool,

@@ -96,6 +96,8 @@ pub struct Inventory {
     pub newest: i64,
     /// How many of them are known roughly: what those reserve is not in that.
     pub rough: usize,
+    /// About how many of them events have not told all: see `Container::stale`.
+    pub stale: usize,
     /// Containers that are here and do not count: others have taken their place. See `cluster::moves`.
     pub hidden: Vec<Arc<Container>>,
     /// Containers that are here and do not count yet: they are about to take others' places.
@@ -141,9 +143,18 @@ impl Inventory {
         let containers = Containers::of(containers);
         let used = containers.values().map(|c| Resources::held(c, cpus)).sum();
         let rough = containers.values().filter(|c| c.rough).count();
+        let stale = containers.values().filter(|c| c.stale).count();
         let names: Vec<&str> = containers.values().flat_map(|c| &c.names).map(String::as_str).collect();
         let (names, newest) = (names.join("\n").into(), containers.values().map(|c| c.created).max());
-        Inventory { containers, used, rough, names, newest: newest.unwrap_or(0), ..Inventory::default() }
+        Inventory {
+            containers,
+            used,
+            rough,
+            stale,
+            names,
+            newest: newest.unwrap_or(0),
+            ..Inventory::default()
+        }
     }
 }
 
@@ -216,6 +227,11 @@ impl Ledger {
     /// IDs of the containers whose details were not read yet.
     pub fn rough(&self) -> impl Iterator<Item = String> + '_ {
         self.containers.iter().filter(|(_, c)| c.rough).map(|(_, c)| c.id.clone())
+    }
+
+    /// IDs of the containers of which events have not told all.
+    pub fn stale(&self) -> impl Iterator<Item = String> + '_ {
+        self.containers.iter().filter(|(_, c)| c.stale).map(|(_, c)| c.id.clone())
     }
 
     /// Takes in the networks.

@@ -8,6 +8,7 @@ pub mod container;
 pub mod containers;
 pub mod events;
 pub mod fetch;
+pub mod handle;
 pub mod inventory;
 pub mod machine;
 pub mod news;

@@ -1,6 +1,9 @@
 //! The questions of a validated engine's task: each runs by itself and brings its answer back.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::docker::json::Object;
 use crate::docker::types::Inspected;
@@ -10,12 +13,15 @@ use crate::engine::inventory::{Image, Network, Volume};
 use crate::engine::refresh::What;
 use crate::engine::specs::Specs;
 use crate::engine::task::Engine;
+use crate::engine::turns::Turn;
 use crate::error::{Error, Result};
 
 /// What an engine answered.
 pub(super) enum Answer {
     Container(String, Option<Arc<Container>>),
-    /// As far as it got before the connection failed.
+    /// It is this engine's turn to have details read.
+    Turn(Option<Turn>),
+    /// Of as many as could be read.
     Details(Vec<(String, Result<Option<Inspected>>)>),
     /// The IDs that were asked for, and the entries that there are.
     Entries(Vec<String>, Vec<Object>),
@@ -27,11 +33,15 @@ pub(super) enum Answer {
     Pong,
 }
 
-/// Asks for something; `ids` are the containers whose entries or details are wanted.
+/// How long others wait at most until one has read details.
+const LONGEST_TURN: Duration = Duration::from_secs(2);
+
+/// Asks for something; `ids` are the containers whose entries or details are wanted. With details comes the turn.
 pub(super) fn ask(
     engine: &Engine,
     what: &What,
     ids: Vec<String>,
+    turn: Option<Turn>,
 ) -> impl Future<Output = Result<Answer>> + Send + 'static {
     let asker = engine.asker.clone();
     let place = engine.place();
@@ -39,13 +49,15 @@ pub(super) fn ask(
     let turns = Arc::clone(&engine.options.turns);
     let what = what.clone();
     async move {
-        // Nobody waits for details: some at a time, whatever the number of engines.
-        let _turn = match &what {
-            What::Details => turns.for_details().await,
-            _ => None,
-        };
-        // Boxed: thousands that wait for their turn would else keep room for the largest call.
-        Box::pin(put(asker, what, place, addr, ids)).await
+        match what {
+            What::Turn => Ok(Answer::Turn(turns.for_details().await)),
+            // Boxed: thousands that wait for their turn would else keep room for the largest call.
+            other => {
+                let answer = Box::pin(put(asker, other, place, addr, ids)).await;
+                drop(turn);
+                answer
+            }
+        }
     }
 }
 
@@ -55,6 +67,7 @@ async fn put(mut asker: Asker, what: What, place: Place, addr: String, ids: Vec<
             let container = asker.container(&id, &place).await?;
             Ok(Answer::Container(id, container.map(Arc::new)))
         }
+        What::Turn => Ok(Answer::Turn(None)),
         What::Details => Ok(Answer::Details(details(&asker, ids).await)),
         What::Stale => {
             let entries = asker.entries(&ids).await?;
@@ -69,14 +82,14 @@ async fn put(mut asker: Asker, what: What, place: Place, addr: String, ids: Vec<
     }
 }
 
-/// One after the other: nobody waits for them. Where the connection fails it ends, so as not to fail for each anew.
+/// One after the other: nobody waits for them. Ends where the connection fails, so as not to fail for each anew.
 async fn details(asker: &Asker, ids: Vec<String>) -> Vec<(String, Result<Option<Inspected>>)> {
-    let mut details = Vec::with_capacity(ids.len());
+    let (mut details, end) = (Vec::with_capacity(ids.len()), Instant::now() + LONGEST_TURN);
     for id in ids {
         let inspected = asker.inspect(&id).await;
         let failed = inspected.as_ref().is_err_and(Error::is_connection);
         details.push((id, inspected));
-        if failed {
+        if failed || Instant::now() > end {
             break;
         }
     }

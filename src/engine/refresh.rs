@@ -10,6 +10,8 @@ use std::collections::HashMap;
 #[allow(missing_docs)]
 pub enum What {
     Container(String),
+    /// A turn to ask for details.
+    Turn,
     /// The inspect answers of those of which only the list entry is known.
     Details,
     /// The list entries of those about which something happened.

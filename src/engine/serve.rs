@@ -12,12 +12,13 @@ use crate::docker::json::Object;
 use crate::docker::types::ListedContainer;
 use crate::engine::container::Container;
 use crate::engine::events::{Event, EventStream};
+use crate::engine::handle::Command;
 use crate::engine::inventory::Asked;
 use crate::engine::news;
 use crate::engine::questions::{self, Answer};
 use crate::engine::refresh::{What, Wishes};
-use crate::engine::task::{Command, Engine};
-use crate::engine::turns::LONGEST_PING_PAUSE;
+use crate::engine::task::Engine;
+use crate::engine::turns::{LONGEST_PING_PAUSE, Turn};
 use crate::error::Result;
 
 /// An answer that takes longer makes the engine suspect.
@@ -52,6 +53,8 @@ pub(super) struct Serving<'a> {
     pub(super) stale_due: Option<Instant>,
     /// IDs of containers whose details are to be read.
     pub(super) rough: BTreeSet<String>,
+    /// The turn to read those.
+    turn: Option<Turn>,
     /// Who waits for the event of a start, and until when.
     pub(super) expecting: VecDeque<(Instant, String, oneshot::Sender<()>)>,
     /// Events about new containers that may be ours, whose makers then tell of them in a moment; until when, the
@@ -81,6 +84,7 @@ impl<'a> Serving<'a> {
             stale: BTreeSet::new(),
             stale_due: None,
             rough,
+            turn: None,
             expecting: VecDeque::new(),
             arriving: VecDeque::new(),
             next_ping,
@@ -133,7 +137,7 @@ impl<'a> Serving<'a> {
                 }
                 () = sleep_until(self.next_rest.unwrap_or(self.next_refresh)), if self.next_rest.is_some() => {
                     self.next_rest = None;
-                    self.engine.asker.client.rest();
+                    self.engine.rest();
                 }
                 () = sleep_until(self.next_refresh) => self.refresh(),
                 () = settings.changed() => {
@@ -181,8 +185,10 @@ impl<'a> Serving<'a> {
                 self.on_created(*container);
                 let _ = done.send(());
             }
-            Command::Started(id, done) => {
-                match self.engine.ledger.container(&id).is_some_and(|c| c.life.running) {
+            Command::Started(id, last, done) => {
+                // Many end at once, so that it may have been started and be over already.
+                let was = |c: &Container| c.life.running || last.is_some_and(|at| c.life.started > Some(at));
+                match self.engine.ledger.container(&id).is_some_and(|c| was(c)) {
                     true => drop(done.send(())),
                     false => self.expecting.push_back((Instant::now() + EVENT_PATIENCE, id, done)),
                 }
@@ -234,7 +240,7 @@ impl<'a> Serving<'a> {
             What::Details => self.roughest(),
             _ => Vec::new(),
         };
-        let question = questions::ask(self.engine, &what, ids);
+        let question = questions::ask(self.engine, &what, ids, self.turn.take_if(|_| what == What::Details));
         self.questions.spawn(async move { (what, asked, question.await) });
     }
 
@@ -242,6 +248,10 @@ impl<'a> Serving<'a> {
         let mut more = None;
         self.next_rest = Some(Instant::now() + REST_AFTER);
         match answer {
+            Ok(Answer::Turn(turn)) => {
+                self.turn = turn;
+                more = Some(What::Details);
+            }
             Ok(answer) => {
                 self.next_ping = Instant::now() + self.engine.options.turns.ping_pause();
                 more = self.fold(asked, answer);
@@ -252,6 +262,9 @@ impl<'a> Serving<'a> {
             }
             Err(error) => {
                 tracing::debug!(ENGINE = self.engine.node().addr, "cannot read {what:?}: {error}");
+                if *what == What::Stale {
+                    self.still_stale();
+                }
                 if error.is_connection() {
                     self.want(What::Ping, None);
                 }
@@ -264,7 +277,7 @@ impl<'a> Serving<'a> {
         match what {
             What::Details if more.is_none() => {
                 // Others want to be read, too, and a connection for each is more than is needed.
-                self.engine.asker.client.rest();
+                self.engine.rest();
                 self.ask_details();
             }
             // What could not be read before perhaps can be now.
@@ -310,6 +323,7 @@ impl<'a> Serving<'a> {
             Answer::Volumes(volumes) => ledger.volumes(volumes),
             Answer::Images(images) => more = ledger.images(images).then_some(What::Containers),
             Answer::Specs(specs) => self.engine.learn_specs(*specs),
+            Answer::Turn(_) => return None,
             Answer::Pong if self.engine.machine.error().is_none() => return None,
             Answer::Pong => self.engine.machine.succeeded(),
         }

@@ -8,6 +8,8 @@ use crate::engine::Container;
 
 /// So many different values of each kind are remembered, the oldest go first: only whoever comes later loses by that.
 const REMEMBERED: usize = 8;
+/// The same for texts of list entries, which are compared at length.
+const MODELS: usize = 3;
 
 /// What was seen lately.
 #[derive(Debug, Default)]
@@ -44,7 +46,7 @@ impl Shared {
                 *entry = short;
             }
             self.entries.0.push(model);
-            self.entries.forget();
+            self.entries.forget(MODELS);
         }
     }
 }
@@ -56,13 +58,13 @@ impl<T: PartialEq + ?Sized> Recent<T> {
             Some(known) => *value = Arc::clone(known),
             None => self.0.push(Arc::clone(value)),
         }
-        self.forget();
+        self.forget(REMEMBERED);
     }
 }
 
 impl<T: ?Sized> Recent<T> {
-    fn forget(&mut self) {
-        if self.0.len() > REMEMBERED {
+    fn forget(&mut self, kept: usize) {
+        if self.0.len() > kept {
             self.0.remove(0);
         }
     }
@@ -115,6 +117,6 @@ mod tests {
             shared.with(&mut container(id, &format!("image-{id}")));
         }
         assert_eq!(shared.images.0.len(), REMEMBERED);
-        assert!(shared.entries.0.len() <= REMEMBERED);
+        assert!(shared.entries.0.len() <= MODELS);
     }
 }

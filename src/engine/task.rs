@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -22,10 +22,10 @@ use crate::docker::types::Labels;
 use crate::engine::container::{Container, Place, moves_on_failure};
 use crate::engine::events::{self, Event, EventStream, Position};
 use crate::engine::fetch::{self, Asker};
+use crate::engine::handle::{self, Command, Handle};
 use crate::engine::inventory::Ledger;
 use crate::engine::machine::{Machine, State, Transition};
 use crate::engine::node::Node;
-use crate::engine::refresh::What;
 use crate::engine::serve::Serving;
 use crate::engine::specs::Specs;
 use crate::engine::turns::Turns;
@@ -33,13 +33,6 @@ use crate::error::{Error, Result};
 use crate::systemd::beat::{Beat, Beats};
 use crate::tls::ClientTls;
 
-/// Commands that may wait for a task before its users are told to wait.
-const COMMAND_QUEUE: usize = 256;
-/// How long a caller waits for a refresh before it goes on with what is known.
-const REFRESH_PATIENCE: Duration = Duration::from_secs(3);
-/// The same for the maker of a container, whose client asks for it next: after the end of its events an engine is read
-/// again first, in its turn, and its lists may take so long.
-const CREATED_PATIENCE: Duration = Duration::from_secs(30);
 /// Pause between two readings of the specs, which change with a reload or a restart, both of which show by
 /// themselves; a wrong clock does not.
 const SPECS_INTERVAL: Duration = Duration::from_secs(3600);
@@ -47,8 +40,9 @@ const SPECS_INTERVAL: Duration = Duration::from_secs(3600);
 const CLOCK_INTERVAL: Duration = Duration::from_secs(300);
 /// An engine is not connected to again sooner than this after the last time.
 const SHORTEST_SERVICE: Duration = Duration::from_millis(300);
-/// Reading everything from an engine takes less than this, or hangs: the sum of many deadlines, and then some.
-const LONGEST_CONNECT: Duration = Duration::from_secs(600);
+/// Reading everything from an engine takes less than this, or hangs: the sum of many deadlines, and then some. Without the
+/// wait for its turn, and with some hundred containers that move and cannot be inspected.
+const LONGEST_CONNECT: Duration = Duration::from_secs(1800);
 
 /// How engines are watched.
 #[derive(Clone)]
@@ -75,82 +69,13 @@ pub trait Sink: Send + Sync + 'static {
     fn transition(&self, node: &Node, transition: Transition);
 }
 
-/// Asks a task for something.
-pub(super) enum Command {
-    Refresh(What, oneshot::Sender<()>),
-    Created(Box<Container>, oneshot::Sender<()>),
-    Started(String, oneshot::Sender<()>),
-    Forget(String, oneshot::Sender<()>),
-    Suspect,
-}
-
-/// The way to one engine: its client, and its task's ear. Cheap to clone.
-#[derive(Clone)]
-pub struct Handle {
-    /// The engine's address: the key of its node.
-    pub addr: String,
-    /// The client for calls on behalf of users.
-    pub client: Client,
-    /// Networks and volumes are made one at a time on an engine, so that two containers that need the same
-    /// one make it once.
-    pub making: Arc<Semaphore>,
-    commands: mpsc::Sender<Command>,
-}
-
-impl Handle {
-    /// Has something read again, and waits until it is in the view; at most some seconds.
-    pub async fn refresh(&self, what: What) {
-        self.command(REFRESH_PATIENCE, |done| Command::Refresh(what, done)).await;
-    }
-
-    /// Tells of a container that was just made, with what was asked for, and waits until it is in the view; longer
-    /// than for a refresh.
-    pub async fn created(&self, container: Container) {
-        self.command(CREATED_PATIENCE, |done| Command::Created(Box::new(container), done)).await;
-    }
-
-    /// The same for one that must be read as a whole.
-    pub async fn created_unseen(&self, id: String) {
-        self.command(CREATED_PATIENCE, |done| Command::Refresh(What::Container(id), done)).await;
-    }
-
-    /// Tells that a container was just started, and waits until the view shows it: the engine's event tells it
-    /// without a question.
-    pub async fn started(&self, container: &str) {
-        self.command(REFRESH_PATIENCE, |done| Command::Started(container.to_string(), done)).await;
-    }
-
-    /// Tells that a container is gone, and waits until it is out of the view.
-    pub async fn forget(&self, container: &str) {
-        self.command(REFRESH_PATIENCE, |done| Command::Forget(container.to_string(), done)).await;
-    }
-
-    /// Tells that a call failed: the task confirms by a ping of its own.
-    pub fn suspect(&self) {
-        // A full queue means that the task has work at hand that will tell it the same.
-        let _ = self.commands.try_send(Command::Suspect);
-    }
-
-    async fn command(&self, patience: Duration, make: impl FnOnce(oneshot::Sender<()>) -> Command) {
-        let (done, wait) = oneshot::channel();
-        let exchange = async {
-            if self.commands.send(make(done)).await.is_ok() {
-                let _ = wait.await;
-            }
-        };
-        if tokio::time::timeout(patience, exchange).await.is_err() {
-            tracing::debug!(ENGINE = self.addr, "a refresh takes long; going on with what is known");
-        }
-    }
-}
-
 /// Starts the task of one engine; it ends when `cancel` fires.
 pub fn spawn(endpoint: Endpoint, options: Options, sink: Arc<dyn Sink>, cancel: CancellationToken) -> Handle {
     let addr = endpoint.to_string();
     // What the task asks by itself changes nothing, and needs no fence.
     let asker = Asker::new(Client::thrifty(endpoint.clone(), options.tls.clone()));
     let client = Client::new(endpoint, options.tls.clone()).fenced(Arc::clone(&options.fence));
-    let (commands, ear) = mpsc::channel(COMMAND_QUEUE);
+    let (commands, ear) = mpsc::channel(handle::COMMAND_QUEUE);
     let engine = Engine {
         asker,
         machine: Machine::new(options.settings.now().manager.engine_failure_retry),
@@ -230,7 +155,10 @@ impl Engine {
         self.asker.ping().await?;
         self.prefixed = self.options.settings.now().manager.node_prefix;
         let turns = Arc::clone(&self.options.turns);
+        // However long that takes.
+        self.beat.within(Duration::MAX);
         let _turn = turns.connects.acquire().await;
+        self.beat.within(LONGEST_CONNECT);
         self.node.ip = fetch::resolve(self.asker.client.endpoint()).await?;
         self.read_specs().await?;
         self.position.begin(self.specs.as_ref().map_or(0, |s| s.told_at));
@@ -248,7 +176,7 @@ impl Engine {
         // One after the other, over one connection: there may be thousands.
         self.ledger.volumes(self.asker.volumes().await?);
         self.ledger.images(self.asker.images().await?);
-        self.asker.client.rest();
+        self.rest();
         let transition = self.machine.validated();
         self.publish();
         if let Some(transition) = transition {
@@ -273,6 +201,14 @@ impl Engine {
         let mut containers: Vec<_> = sketched.collect();
         containers.extend(self.asker.complete(whole, &place).await);
         containers
+    }
+
+    /// Lets idle connections go: to thousands of engines they are much. To a few they cost nothing, and ping better over
+    /// a bad network than a new one does.
+    pub(super) fn rest(&mut self) {
+        if self.options.turns.are_for_many() {
+            self.asker.client.rest();
+        }
     }
 
     /// Reads the specs. Another engine at the same address starts from an empty inventory.

@@ -12,12 +12,12 @@ use crate::engine::inventory::Asked;
 use crate::engine::news::{self, News};
 use crate::engine::refresh::What;
 use crate::engine::serve::Serving;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 
 /// Details that are read in one turn.
 const DETAILS_AT_ONCE: usize = 32;
-/// Pause between an event and the question for what it did not tell: what happens within it is asked for together. Lists
-/// do not wait for it.
+/// Pause between an event and the question for what it did not tell: what happens within it is asked for together. Who
+/// must know asks at once (`Cluster::entries_known`).
 const STALE_PAUSE: Duration = Duration::from_secs(1);
 
 impl Serving<'_> {
@@ -93,11 +93,18 @@ impl Serving<'_> {
         }
     }
 
+    /// The question for what events did not tell was not answered: it is asked again.
+    pub(super) fn still_stale(&mut self) {
+        self.stale.extend(self.engine.ledger.stale());
+        self.stale_due.get_or_insert_with(|| Instant::now() + STALE_PAUSE);
+    }
+
     /// Has the details read of containers of which only the list entry is known.
     pub(super) fn ask_details(&mut self) {
         self.rough.retain(|id| self.engine.ledger.container(id).is_some_and(|c| c.rough));
-        if !self.rough.is_empty() && !self.wishes.is_under_way(&What::Details) {
-            self.want(What::Details, None);
+        let asks = self.wishes.is_under_way(&What::Turn) || self.wishes.is_under_way(&What::Details);
+        if !self.rough.is_empty() && !asks {
+            self.want(What::Turn, None);
         }
     }
 
@@ -118,6 +125,11 @@ impl Serving<'_> {
             let Some(known) = ledger.container(&id) else { continue };
             let container = match inspected {
                 Ok(inspected) => inspected.map(|inspected| known.inspected(&inspected)),
+                // Not a word about this container: it is asked for again when the engine answers.
+                Err(error) if error.kind == Kind::Connect => {
+                    trouble = Some(What::Ping);
+                    continue;
+                }
                 Err(error) => {
                     trouble = error.is_connection().then_some(What::Ping).or(trouble);
                     // It is kept with what its list entry says.

@@ -1,16 +1,19 @@
 //! What all engines share, so that a manager that starts, or whose network blinks, storms neither them nor itself: how
 //! many are read at once, and how often all together are pinged.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Engines that are read from the beginning at once: those that do not answer must not keep others waiting long.
 const CONNECTS: usize = 64;
 /// Engines whose containers' details are read at once.
 const DETAILS: usize = 8;
-/// How often it is looked whether engines are still to be read, and how many times.
+/// With more engines than that, connections that are not in use are let go.
+const MANY: usize = 100;
+/// How often it is looked whether many engines are still to be read, and how many times.
 const LOOK: Duration = Duration::from_millis(250);
 const LOOKS: usize = 8;
 /// Pauses between two pings of an engine that seems well: they find one that hangs without closing anything.
@@ -27,16 +30,19 @@ pub struct Turns {
     /// Engines that are read from the beginning at once.
     pub connects: Semaphore,
     /// Engines whose containers' details are read at once.
-    details: Semaphore,
+    details: Arc<Semaphore>,
     /// How many engines there are.
     pub engines: AtomicUsize,
 }
+
+/// Something of which there is only so much at once; until it is dropped.
+pub type Turn = OwnedSemaphorePermit;
 
 impl Default for Turns {
     fn default() -> Turns {
         Turns {
             connects: Semaphore::new(CONNECTS),
-            details: Semaphore::new(DETAILS),
+            details: Arc::new(Semaphore::new(DETAILS)),
             engines: AtomicUsize::new(0),
         }
     }
@@ -44,16 +50,20 @@ impl Default for Turns {
 
 impl Turns {
     /// A turn to read details. Those who wait to be read at all go first, but not for ever: some of them may hang.
-    pub async fn for_details(&self) -> Option<SemaphorePermit<'_>> {
-        let turn = self.details.acquire().await.ok();
+    pub async fn for_details(self: Arc<Self>) -> Option<Turn> {
+        let turn = Arc::clone(&self.details).acquire_owned().await.ok();
         for _ in 0..LOOKS {
-            if self.connects.available_permits() == CONNECTS {
+            if self.connects.available_permits() > CONNECTS / 2 {
                 break;
             }
-            // One that was read a moment ago is about to be asked for by users.
             tokio::time::sleep(LOOK).await;
         }
         turn
+    }
+
+    /// Whether there are so many engines that idle connections to all of them are too many.
+    pub fn are_for_many(&self) -> bool {
+        self.engines.load(Ordering::Relaxed) > MANY
     }
 
     /// A pause between two pings: short, but all engines together get only so many in a second.

@@ -21,6 +21,7 @@ mod drain;
 mod events;
 mod fanout;
 mod faults;
+mod fresh;
 mod fuzz;
 mod identity;
 mod operate;

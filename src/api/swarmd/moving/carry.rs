@@ -62,6 +62,10 @@ impl Carrier<'_> {
     pub async fn carry(&self) -> Carried<Moved> {
         let recipe = self.api.recipe_of(self.node, &self.container.id).await;
         let recipe = recipe.map_err(|e| self.as_before("it cannot be read", &e))?;
+        // The plan may have been made before its volumes were known.
+        if let [first, ..] = recipe.kept_by.as_slice() {
+            return Err(self.as_before("its volume is on this node only", first));
+        }
         let Some(overlap) = Overlap::begin(&self.api.cluster, &self.container.id) else {
             return Err(self.as_before("it does not move now", &"something else moves it"));
         };

@@ -48,8 +48,9 @@ impl Api {
 
     /// What would happen, were the node drained now.
     async fn plan_of_drain(&self, addr: &str) -> Planned {
-        // What containers ask of their host decides where they can go.
+        // What containers ask of their host decides where they can go, and what they mount whether.
         self.cluster.details_known().await;
+        self.cluster.entries_known().await;
         let view = drained(&self.cluster.view(), addr);
         let Some(node) = view.at(addr).filter(|n| n.specs.is_some()) else {
             let note = "its engine was never reached, so nothing is known of its containers".to_string();

@@ -43,8 +43,9 @@ impl Api {
     }
 
     async fn plan_of_rebalance(&self, most: usize) -> Planned {
-        // What containers ask of their host decides where they can go.
+        // What containers ask of their host decides where they can go, and what they mount whether.
         self.cluster.details_known().await;
+        self.cluster.entries_known().await;
         let view = self.cluster.view();
         let (mut movers, mut left) = (Vec::new(), Vec::new());
         for (node, container) in view.containers().filter(|(n, c)| takes_part(n) && c.life.running) {
