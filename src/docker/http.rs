@@ -18,11 +18,15 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::docker::connect::Connector;
+use crate::docker::endless::Endless;
 use crate::docker::endpoint::Endpoint;
+use crate::docker::failure::is_unsent;
 use crate::docker::fence::{self, Fence};
 use crate::docker::lent::lend;
 use crate::error::{Error, Kind, Result};
-use crate::tls::{ClientTls, refusal};
+use crate::tls::ClientTls;
+
+pub use crate::docker::failure::{Failed, answered};
 
 /// Any body that we send or pass on.
 pub type Body = UnsyncBoxBody<Bytes, BoxError>;
@@ -152,14 +156,13 @@ impl Client {
         let send = |request| async {
             match self.pool.request(request).await {
                 Ok(response) => match response.headers().get(FRONT_SAYS) {
-                    Some(why) => Err(Failed { error: self.turned_away(why), unsent: true }),
+                    Some(why) => {
+                        let why = String::from_utf8_lossy(why.as_bytes());
+                        Err(Failed { error: self.turned_away(&why), unsent: true })
+                    }
                     None => Ok(response),
                 },
-                Err(e) => Err(Failed {
-                    error: self.explain(&e),
-                    unsent: e.is_connect()
-                        || find_cause::<hyper::Error>(&e).is_some_and(hyper::Error::is_canceled),
-                }),
+                Err(e) => Err(Failed { error: self.explain(&e), unsent: is_unsent(&e) }),
             }
         };
         match &self.fence {
@@ -245,45 +248,26 @@ impl Client {
         self.exchange(request, deadline).await
     }
 
-    /// The error of a call that was not answered in time.
-    pub fn timed_out(&self, deadline: Duration) -> Error {
-        let message = format!("{} did not answer within {} s", self.endpoint, deadline.as_secs());
-        Error::engine(Kind::Timeout, message)
-    }
-
-    /// The agent is there, its engine is not.
-    fn turned_away(&self, why: &HeaderValue) -> Error {
-        let why = String::from_utf8_lossy(why.as_bytes()).into_owned();
-        Error::engine(Kind::Connect, format!("the agent at {} has no engine to offer: {why}", self.endpoint))
-    }
-
-    fn explain(&self, error: &hyper_util::client::legacy::Error) -> Error {
-        if let Some(ours) = find_cause::<Error>(error) {
-            return ours.clone();
-        }
-        if error.is_connect() {
-            let message =
-                format!("Cannot connect to the Docker daemon at {}: {}", self.endpoint, root_cause(error));
-            return Error::engine(Kind::Connect, message);
-        }
-        let message = format!("the call to {} broke off: {}", self.endpoint, root_cause(error));
-        // With TLS 1.3 the other side may refuse our certificate when the handshake is over on this side.
-        if let Some(io) = find_cause::<std::io::Error>(error)
-            && io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
-        {
-            return Error::engine(Kind::Protocol, message).advise(refusal::cure(io));
-        }
-        // What is left when the connection was sound: something came that is no answer.
-        let sound = |e: &hyper::Error| {
-            let ended = e.is_incomplete_message() || e.is_closed() || e.is_canceled() || e.is_user();
-            !ended && find_cause::<std::io::Error>(e).is_none()
-        };
-        match find_cause::<hyper::Error>(error).is_some_and(|e| e.is_parse() || sound(e)) {
-            true => {
-                Error::engine(Kind::Protocol, message).advise("make sure that a Docker Engine listens there")
+    /// `GET`s what does not end, over a connection of its own. It must begin within [`CALL_DEADLINE`]; any status but
+    /// 2xx is an error with the engine's message.
+    pub async fn follow(&self, path: &str) -> Result<Endless> {
+        let broken = |error| self.broke_off(error);
+        let begun = async {
+            let stream = self.connector.connect().await?;
+            let mut answer = Endless::get(stream, &self.authority, path).await.map_err(broken)?;
+            let (status, mut body) = (answer.head().status, BytesMut::new());
+            if let Some(why) = &answer.head().front_says {
+                return Err(self.turned_away(why));
             }
-            false => Error::engine(Kind::Broken, message),
-        }
+            while !status.is_success()
+                && body.len() < SMALL_ANSWER
+                && answer.read(&mut body).await.map_err(broken)?
+            {}
+            if status.is_success() { Ok(answer) } else { Err(answered(status, &body)) }
+        };
+        tokio::time::timeout(CALL_DEADLINE, begun)
+            .await
+            .unwrap_or_else(|_| Err(self.timed_out(CALL_DEADLINE)))
     }
 }
 
@@ -292,28 +276,6 @@ fn pool(connector: &Connector, how: fn(&mut Builder) -> &mut Builder) -> Pool<Co
     builder.pool_max_idle_per_host(IDLE_CONNECTIONS).pool_idle_timeout(IDLE_TIMEOUT);
     builder.pool_timer(TokioTimer::new()).retry_canceled_requests(false);
     how(&mut builder).build(connector.clone())
-}
-
-/// Why there is no answer.
-#[derive(Debug)]
-pub struct Failed {
-    /// What went wrong.
-    pub error: Error,
-    /// Not a byte of the request left.
-    pub unsent: bool,
-}
-
-impl Failed {
-    /// Whether there was a connection, which had just ended.
-    fn had_ended(&self) -> bool {
-        self.unsent && self.error.kind == Kind::Broken
-    }
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Failed {
-        Failed { error, unsent: false }
-    }
 }
 
 /// Builds a request for a path of ours. Names in it come from clients, so whatever an engine would clean up
@@ -351,30 +313,6 @@ async fn read_up_to(largest: usize, mut body: Body) -> Result<Bytes> {
         }
     }
     Ok(whole.freeze())
-}
-
-/// The error for an HTTP answer that is not a success: the engine's `message`, else its text.
-pub fn answered(status: StatusCode, body: &[u8]) -> Error {
-    #[derive(serde::Deserialize)]
-    struct Message {
-        message: String,
-    }
-    let text = match serde_json::from_slice::<Message>(body) {
-        Ok(json) => json.message,
-        Err(_) => String::from_utf8_lossy(&body[..body.len().min(1024)]).trim().to_string(),
-    };
-    let text = if text.is_empty() { format!("the engine answered {status}") } else { text };
-    Error::engine(Kind::Status(status.as_u16()), text)
-}
-
-fn find_cause<'a, T: std::error::Error + 'static>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> Option<&'a T> {
-    std::iter::successors(Some(error), |e| e.source()).find_map(|e| e.downcast_ref())
-}
-
-fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    std::iter::successors(Some(error), |e| e.source()).last().map_or_else(String::new, ToString::to_string)
 }
 
 #[cfg(test)]

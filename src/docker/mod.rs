@@ -4,10 +4,13 @@
 
 pub mod alike;
 pub mod connect;
+pub mod endless;
 pub mod endpoint;
+pub mod failure;
 pub mod fence;
 pub mod filters;
 pub mod form;
+pub mod framing;
 pub mod http;
 pub mod json;
 pub mod lent;

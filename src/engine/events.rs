@@ -2,15 +2,13 @@
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
 
 use bytes::BytesMut;
-use http_body_util::BodyExt;
 use hyper::Method;
-use hyper::body::Incoming;
 use serde_json::value::RawValue;
 
-use crate::docker::http::{self, CALL_DEADLINE, Client, answered, boxed, read_whole};
+use crate::docker::endless::Endless;
+use crate::docker::http::{CALL_DEADLINE, Client, answered};
 use crate::docker::types::EventMessage;
 use crate::docker::version::ApiVersion;
 use crate::engine::fetch::Asker;
@@ -90,25 +88,15 @@ pub async fn history(client: &Client, api: ApiVersion, since: i64, until: i64) -
 
 /// An open stream.
 pub struct EventStream {
-    body: Incoming,
+    answer: Endless,
     buffer: BytesMut,
     ready: VecDeque<Event>,
 }
 
 /// Opens the stream from `position`.
 pub async fn open(asker: &Asker, position: &Position) -> Result<EventStream> {
-    let path = format!("{}/events{}", asker.prefix, position.query());
-    let request = http::request(Method::GET, &path, http::empty())?;
-    let response = tokio::time::timeout(CALL_DEADLINE, asker.client.send(request))
-        .await
-        .map_err(|_| asker.client.timed_out(CALL_DEADLINE))??;
-    let status = response.status();
-    if !status.is_success() {
-        let body =
-            tokio::time::timeout(Duration::from_secs(2), read_whole(boxed(response.into_body()))).await;
-        return Err(answered(status, &body.ok().and_then(Result::ok).unwrap_or_default()));
-    }
-    Ok(EventStream { body: response.into_body(), buffer: BytesMut::new(), ready: VecDeque::new() })
+    let answer = asker.client.follow(&format!("{}/events{}", asker.prefix, position.query())).await?;
+    Ok(EventStream { answer, buffer: BytesMut::new(), ready: VecDeque::new() })
 }
 
 impl EventStream {
@@ -119,15 +107,16 @@ impl EventStream {
                 return Ok(event);
             }
             let ended = |why: &str| Error::engine(Kind::Connect, format!("the event stream ended{why}"));
-            match self.body.frame().await {
-                None => return Err(ended("")),
-                Some(Err(e)) => return Err(ended(&format!(": {e}"))),
-                Some(Ok(frame)) => {
-                    self.buffer.extend_from_slice(frame.data_ref().map_or(&[], |d| d.as_ref()));
-                }
+            match self.answer.read(&mut self.buffer).await {
+                Ok(true) => {}
+                Ok(false) => return Err(ended("")),
+                Err(e) => return Err(ended(&format!(": {e}"))),
             }
             let used = cut(&self.buffer, &mut self.ready)?;
             let _ = self.buffer.split_to(used);
+            if self.buffer.is_empty() {
+                self.buffer = BytesMut::new(); // and its memory goes: there may be thousands of streams
+            }
             if self.buffer.len() > LARGEST_MESSAGE {
                 return Err(Error::engine(Kind::Protocol, "the event stream carries an endless message"));
             }

@@ -27,6 +27,9 @@ pub(super) enum Command {
     Suspect,
 }
 
+/// Where a task hears of them. In boxes: a channel keeps room for 32 of what it carries, and there are thousands.
+pub(super) type Ear = mpsc::Receiver<Box<Command>>;
+
 /// The way to one engine: its client, and its task's ear. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
@@ -37,7 +40,7 @@ pub struct Handle {
     /// Networks and volumes are made one at a time on an engine, so that two containers that need the same
     /// one make it once.
     pub making: Arc<Semaphore>,
-    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) commands: mpsc::Sender<Box<Command>>,
 }
 
 impl Handle {
@@ -72,13 +75,13 @@ impl Handle {
     /// Tells that a call failed: the task confirms by a ping of its own.
     pub fn suspect(&self) {
         // A full queue means that the task has work at hand that will tell it the same.
-        let _ = self.commands.try_send(Command::Suspect);
+        let _ = self.commands.try_send(Box::new(Command::Suspect));
     }
 
     async fn command(&self, patience: Duration, make: impl FnOnce(oneshot::Sender<()>) -> Command) {
         let (done, wait) = oneshot::channel();
         let exchange = async {
-            if self.commands.send(make(done)).await.is_ok() {
+            if self.commands.send(Box::new(make(done))).await.is_ok() {
                 let _ = wait.await;
             }
         };

@@ -1,13 +1,15 @@
 //! One engine: its life (`machine`), what it says of itself (`specs`), what it holds (`inventory`), and the
-//! task that keeps all three true (`task`, `serve`).
+//! task that keeps all three true: it connects (`task`), serves (`serve`), asks (`questions`, `fetch`), and takes in
+//! answers (`fold`) and what it is told (`tell`, `news`). What its containers have alike is kept once (`shared`).
 //!
 //! An engine's task is the only writer of that engine's state. It publishes immutable `Node`s, to which the
-//! cluster adds what the operator says about them (`orders`); nobody else ever changes one.
+//! cluster adds what the operator says about them (`orders`); nobody else ever changes one. Whoever wants something of the task has a `handle`.
 
 pub mod container;
 pub mod containers;
 pub mod events;
 pub mod fetch;
+mod fold;
 pub mod handle;
 pub mod inventory;
 pub mod machine;

@@ -1,18 +1,15 @@
 //! A validated engine at work: events in, questions out, answers folded, waiters woken, pings in between.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::docker::json::Object;
-use crate::docker::types::ListedContainer;
 use crate::engine::container::Container;
 use crate::engine::events::{Event, EventStream};
-use crate::engine::handle::Command;
+use crate::engine::handle::{Command, Ear};
 use crate::engine::inventory::Asked;
 use crate::engine::news;
 use crate::engine::questions::{self, Answer};
@@ -96,7 +93,7 @@ impl<'a> Serving<'a> {
     }
 
     /// Serves until the event stream ends or the engine is lost.
-    pub(super) async fn run(mut self, mut stream: EventStream, ear: &mut mpsc::Receiver<Command>) {
+    pub(super) async fn run(mut self, mut stream: EventStream, ear: &mut Ear) {
         let mut settings = self.engine.options.settings.clone();
         self.ask_details();
         while !self.engine.is_lost() {
@@ -111,7 +108,7 @@ impl<'a> Serving<'a> {
                         break;
                     }
                 },
-                Some(command) = ear.recv() => self.on_command(command),
+                Some(command) = ear.recv() => self.on_command(*command),
                 Some(done) = self.questions.join_next() => {
                     if let Ok((what, asked, answer)) = done {
                         self.on_answer(&what, asked, answer);
@@ -294,75 +291,6 @@ impl<'a> Serving<'a> {
         }
     }
 
-    /// Takes an answer in. Returns what must be read, too, before it is the whole truth.
-    fn fold(&mut self, asked: Asked, answer: Answer) -> Option<What> {
-        let mut more = None;
-        let ledger = &mut self.engine.ledger;
-        match answer {
-            Answer::Container(id, container) => ledger.learn(asked, &id, container),
-            Answer::Details(details) => more = self.on_details(asked, details),
-            Answer::Entries(ids, entries) => {
-                let place = self.engine.place();
-                let listed: HashMap<String, Object> =
-                    entries.into_iter().filter_map(|e| Some((e.get::<String>("Id")?, e))).collect();
-                for id in ids {
-                    let known = self.engine.ledger.container(&id);
-                    let entry = known.and_then(|known| Some(known.relisted(listed.get(&id)?, &place)));
-                    if entry.as_ref().is_some_and(|c| c.rough) {
-                        self.rough.insert(id.clone());
-                    }
-                    self.engine.ledger.learn(asked, &id, entry.map(Arc::new));
-                }
-                self.ask_details();
-            }
-            Answer::Containers(entries) => {
-                self.compare(asked, &entries);
-                return None;
-            }
-            Answer::Networks(networks) => ledger.networks(networks),
-            Answer::Volumes(volumes) => ledger.volumes(volumes),
-            Answer::Images(images) => more = ledger.images(images).then_some(What::Containers),
-            Answer::Specs(specs) => self.engine.learn_specs(*specs),
-            Answer::Turn(_) => return None,
-            Answer::Pong if self.engine.machine.error().is_none() => return None,
-            Answer::Pong => self.engine.machine.succeeded(),
-        }
-        self.engine.publish();
-        more
-    }
-
-    /// Holds a complete list against what is known; only what differs is read again.
-    fn compare(&mut self, asked: Asked, entries: &[Object]) {
-        let listed: Vec<(&Object, ListedContainer)> =
-            entries.iter().filter_map(|e| Some((e, serde_json::from_str(&e.to_json()).ok()?))).collect();
-        let ids: HashSet<_> = listed.iter().map(|(_, c)| c.id.as_str()).collect();
-        let before = self.engine.node().inventory.containers.len();
-        self.engine.ledger.retain(asked, |id| ids.contains(id));
-        let mut changed = before != ids.len();
-        for (entry, fields) in &listed {
-            match self.engine.ledger.container(&fields.id) {
-                // It is about to be read anyway.
-                Some(_) if self.stale.contains(&fields.id) => {}
-                Some(known) if !known.stale && !differs(known, fields) => {
-                    if known.rough {
-                        self.rough.insert(fields.id.clone());
-                    }
-                    // The image is the same, what it is called may not be.
-                    if *known.image != *fields.image {
-                        let known = known.relisted(entry, &self.engine.place());
-                        self.engine.ledger.learn(asked, &fields.id, Some(Arc::new(known)));
-                        changed = true;
-                    }
-                }
-                _ => self.want(What::Container(fields.id.clone()), None),
-            }
-        }
-        if changed {
-            self.engine.publish();
-        }
-        self.ask_details();
-    }
-
     fn wake(&mut self, waiters: Vec<Waiter>) {
         for waiter in waiters {
             match waiter {
@@ -385,8 +313,4 @@ impl<'a> Serving<'a> {
             }
         }
     }
-}
-
-fn differs(known: &Container, listed: &ListedContainer) -> bool {
-    known.life.word() != listed.state || known.names != listed.names || *known.ports != *listed.ports
 }

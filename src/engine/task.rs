@@ -22,7 +22,7 @@ use crate::docker::types::Labels;
 use crate::engine::container::{Container, Place, moves_on_failure};
 use crate::engine::events::{self, Event, EventStream, Position};
 use crate::engine::fetch::{self, Asker};
-use crate::engine::handle::{self, Command, Handle};
+use crate::engine::handle::{self, Ear, Handle};
 use crate::engine::inventory::Ledger;
 use crate::engine::machine::{Machine, State, Transition};
 use crate::engine::node::Node;
@@ -76,7 +76,8 @@ pub fn spawn(endpoint: Endpoint, options: Options, sink: Arc<dyn Sink>, cancel: 
     let asker = Asker::new(Client::thrifty(endpoint.clone(), options.tls.clone()));
     let client = Client::new(endpoint, options.tls.clone()).fenced(Arc::clone(&options.fence));
     let (commands, ear) = mpsc::channel(handle::COMMAND_QUEUE);
-    let engine = Engine {
+    // In a box: a task keeps room for whatever it was given twice, and there are thousands.
+    let engine = Box::new(Engine {
         asker,
         machine: Machine::new(options.settings.now().manager.engine_failure_retry),
         ledger: Ledger::default(),
@@ -88,7 +89,7 @@ pub fn spawn(endpoint: Endpoint, options: Options, sink: Arc<dyn Sink>, cancel: 
         options,
         sink,
         rng: fastrand::Rng::new(),
-    };
+    });
     tokio::spawn(engine.run(ear, cancel));
     Handle { addr, client, making: Arc::new(Semaphore::new(1)), commands }
 }
@@ -110,7 +111,7 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    async fn run(mut self, mut ear: mpsc::Receiver<Command>, cancel: CancellationToken) {
+    async fn run(mut self: Box<Self>, mut ear: Ear, cancel: CancellationToken) {
         let turns = Arc::clone(&self.options.turns);
         turns.engines.fetch_add(1, Ordering::Relaxed);
         self.publish();
@@ -127,7 +128,7 @@ impl Engine {
     }
 
     /// Connects and serves, over and over.
-    async fn live(&mut self, ear: &mut mpsc::Receiver<Command>) {
+    async fn live(&mut self, ear: &mut Ear) {
         loop {
             self.beat.within(LONGEST_CONNECT);
             // Boxed, both of them: thousands of tasks would else keep room for the larger one.

@@ -9,6 +9,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Engines that are read from the beginning at once: those that do not answer must not keep others waiting long.
 const CONNECTS: usize = 64;
+/// Details are read while no more engines than that are read from the beginning: those may hang.
+const FEW: usize = 4;
 /// Engines whose containers' details are read at once.
 const DETAILS: usize = 8;
 /// With more engines than that, connections that are not in use are let go.
@@ -53,7 +55,7 @@ impl Turns {
     pub async fn for_details(self: Arc<Self>) -> Option<Turn> {
         let turn = Arc::clone(&self.details).acquire_owned().await.ok();
         for _ in 0..LOOKS {
-            if self.connects.available_permits() > CONNECTS / 2 {
+            if self.connects.available_permits() + FEW >= CONNECTS {
                 break;
             }
             tokio::time::sleep(LOOK).await;

@@ -6,6 +6,11 @@ use rustls::AlertDescription::{AccessDenied, CertificateRevoked};
 use rustls::CertificateError::{self, *};
 use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage, NoCertificatesPresented};
 
+/// Whether `error` is TLS's own, not the network's.
+pub fn refused(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
 /// Advice for the operator who reads that the handshake with a peer failed with `error`.
 pub fn cure(error: &io::Error) -> &'static str {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
