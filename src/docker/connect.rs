@@ -16,6 +16,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::docker::endpoint::Endpoint;
 use crate::error::{Error, Kind};
+use crate::stream::{AHEAD, LITTLE_AHEAD};
 use crate::tls::watched::Watched;
 use crate::tls::{ClientTls, refusal};
 
@@ -27,12 +28,30 @@ pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 pub struct Connector {
     endpoint: Endpoint,
     tls: Option<ClientTls>,
+    /// Bytes that a connection with TLS reads ahead, and keeps room for.
+    ahead: usize,
 }
 
 impl Connector {
     /// A connector for `endpoint`.
     pub fn new(endpoint: Endpoint, tls: Option<ClientTls>) -> Connector {
-        Connector { endpoint, tls }
+        Connector { endpoint, tls, ahead: AHEAD }
+    }
+
+    /// The same for many connections of which each is mostly idle.
+    #[must_use]
+    pub fn thrifty(self) -> Connector {
+        Connector { ahead: LITTLE_AHEAD, ..self }
+    }
+
+    /// Where it connects to.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Whether it speaks TLS.
+    pub fn is_encrypted(&self) -> bool {
+        self.tls.is_some() && matches!(self.endpoint, Endpoint::Tcp { .. })
     }
 
     /// Whether a connection costs next to nothing: no TLS, and no name to be looked up.
@@ -66,7 +85,7 @@ impl Connector {
                 prepare(&tcp);
                 match &self.tls {
                     None => Ok(Stream::Tcp(TokioIo::new(tcp))),
-                    Some(tls) => match tls.connect_watched(host, tcp).await {
+                    Some(tls) => match tls.connect_watched(host, tcp, self.ahead).await {
                         Ok(stream) => Ok(Stream::Tls(Box::new(TokioIo::new(stream)))),
                         Err(e) => Err(self
                             .refused(Kind::Protocol, &format!("TLS handshake failed: {e}"))

@@ -1,15 +1,15 @@
 //! An answer that does not end, such as an engine's events, over a connection of its own.
 //!
-//! There is one for each engine, and mostly nothing comes: it holds a socket and no buffer. A connection of hyper's
-//! keeps 16 KiB and a channel besides, which are a quarter of all memory with 1,000 engines.
+//! There is one for each engine, and mostly nothing comes: it holds a socket and no buffer, but for TLS's own. A connection
+//! of hyper's keeps 16 KiB of buffers, a task and channels besides.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::mem::{MaybeUninit, take};
 use std::pin::Pin;
 
 use bytes::BytesMut;
+use hyper::StatusCode;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
@@ -18,7 +18,7 @@ use crate::docker::framing::{Framing, Head, Malformed};
 
 /// Bytes read at once, into the stack.
 const PIECE: usize = 8 << 10;
-/// Longest head. Engines' have some hundred bytes.
+/// A head longer than this is none. Engines' have some hundred bytes.
 const LONGEST_HEAD: usize = 16 << 10;
 
 /// An answer of which only a piece is in memory at a time.
@@ -29,44 +29,29 @@ pub struct Endless {
     first: BytesMut,
 }
 
-/// Why there is no answer, or not all of it.
-#[derive(Debug)]
-pub enum Broken {
-    /// The connection.
-    Io(io::Error),
-    /// What came is no answer.
-    Malformed(Malformed),
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Broken::Io(error) => error.fmt(f),
-            Broken::Malformed(why) => why.fmt(f),
-        }
-    }
-}
-
 impl Endless {
-    /// `GET`s `path` from whoever is at the other end of `stream`. No deadline.
-    pub async fn get(stream: Stream, host: &str, path: &str) -> Result<Endless, Broken> {
+    /// `GET`s `path`, which must be fit for a request line, from whoever is at the other end of `stream`. No deadline.
+    ///
+    /// # Errors
+    /// The connection's; `InvalidData` if what comes is no answer.
+    pub async fn get(stream: Stream, host: &str, path: &str) -> io::Result<Endless> {
         let mut stream = TokioIo::new(stream);
         let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.map_err(Broken::Io)?;
-        stream.flush().await.map_err(Broken::Io)?;
+        stream.write_all(request.as_bytes()).await?;
+        stream.flush().await?;
         let mut read = BytesMut::new();
         loop {
-            if more(&mut stream, |bytes| read.extend_from_slice(bytes)).await.map_err(Broken::Io)? == 0 {
-                return Err(Broken::Io(io::ErrorKind::UnexpectedEof.into()));
+            if more(&mut stream, |bytes| read.extend_from_slice(bytes)).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            while let Some((head, length)) = Head::read(&read).map_err(Broken::Malformed)? {
+            while let Some((head, length)) = Head::read(&read).map_err(malformed)? {
                 let _ = read.split_to(length);
-                if !head.status.is_informational() {
+                if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
                     return Ok(Endless { stream, head, first: read });
                 }
             }
             if read.len() > LONGEST_HEAD {
-                return Err(Broken::Malformed("an endless head".into()));
+                return Err(malformed("an endless head".into()));
             }
         }
     }
@@ -77,27 +62,33 @@ impl Endless {
     }
 
     /// Waits for more of the body and appends it to `body`. False at its end. Safe to drop while it waits.
-    pub async fn read(&mut self, body: &mut BytesMut) -> Result<bool, Broken> {
+    ///
+    /// # Errors
+    /// The connection's, after which there is no more; `UnexpectedEof` if it ended before the body, `InvalidData` if
+    /// what comes is no body.
+    pub async fn read(&mut self, body: &mut BytesMut) -> io::Result<bool> {
         let before = body.len();
         let framing = &mut self.head.body;
-        framing.take(&take(&mut self.first), body).map_err(Broken::Malformed)?;
+        framing.take(&take(&mut self.first), body).map_err(malformed)?;
         while body.len() == before {
             if framing.is_over() {
                 return Ok(false);
             }
             let mut sound = Ok(());
-            let count = more(&mut self.stream, |bytes| sound = framing.take(bytes, body))
-                .await
-                .map_err(Broken::Io)?;
-            sound.map_err(Broken::Malformed)?;
+            let count = more(&mut self.stream, |bytes| sound = framing.take(bytes, body)).await?;
+            sound.map_err(malformed)?;
             match (count, &*framing) {
                 (0, Framing::UntilClosed) => return Ok(false),
-                (0, _) => return Err(Broken::Io(io::ErrorKind::UnexpectedEof.into())),
+                (0, _) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 _ => {}
             }
         }
         Ok(true)
     }
+}
+
+fn malformed(why: Malformed) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 /// Waits until there is something to read, and shows it to `see`. 0 at the end of the connection.
@@ -145,7 +136,8 @@ mod tests {
         tokio::join!(client.follow("/events?since=1"), serve)
     }
 
-    const BEGUN: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n5\r\nt";
+    const BEGUN: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n\
+        HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n5\r\nt";
 
     #[tokio::test]
     async fn it_is_read_as_it_comes_and_a_wait_may_be_given_up() {
@@ -153,14 +145,20 @@ mod tests {
         let (mut answer, mut body) = (answer.unwrap(), BytesMut::new());
         assert!(answer.read(&mut body).await.unwrap());
         assert_eq!(body, "onet");
-        let given_up = tokio::time::timeout(Duration::from_millis(20), answer.read(&mut body)).await;
-        assert!(given_up.is_err() && body == "onet");
+        // What comes in the middle of a wait that is given up, without being any of the body, counts for the next one.
         peer.write_all(b"hree").await.unwrap();
-        assert!(answer.read(&mut body).await.unwrap());
-        assert!(body.starts_with(b"oneth"));
-        peer.write_all(b"\r\n0\r\n\r\n").await.unwrap();
+        while body != "onethree" {
+            assert!(answer.read(&mut body).await.unwrap());
+        }
+        for piece in [&b"\r\n0"[..], b"4;x=", b"y\r\n"] {
+            let mut wait = Box::pin(answer.read(&mut body));
+            assert!(tokio::time::timeout(Duration::from_millis(5), wait.as_mut()).await.is_err());
+            peer.write_all(piece).await.unwrap();
+            assert!(tokio::time::timeout(Duration::from_millis(20), wait).await.is_err());
+        }
+        peer.write_all(b"four\r\n0\r\n\r\n").await.unwrap();
         while answer.read(&mut body).await.unwrap() {}
-        assert_eq!(body, "onethree");
+        assert_eq!(body, "onethreefour");
     }
 
     #[tokio::test]
@@ -173,11 +171,20 @@ mod tests {
                 end => break end,
             }
         };
-        assert!(matches!(end, Err(Broken::Io(e)) if e.kind() == io::ErrorKind::UnexpectedEof));
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         let (answer, _peer) = follow(b"HTTP/1.0 200 OK\r\n\r\nall", true).await;
         let (mut answer, mut body) = (answer.unwrap(), BytesMut::new());
         while answer.read(&mut body).await.unwrap() {}
         assert_eq!(body, "all");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rest_of_a_refusal_is_not_waited_for_long() {
+        let begun = tokio::time::Instant::now();
+        let (refused, _peer) = follow(b"HTTP/1.1 404 no\r\n\r\nno such page", false).await;
+        let refused = refused.map(|_| ()).unwrap_err();
+        assert_eq!((refused.kind, refused.message.as_str()), (Kind::Status(404), "no such page"));
+        assert_eq!(begun.elapsed(), Duration::from_secs(2));
     }
 
     #[tokio::test]
@@ -185,10 +192,14 @@ mod tests {
         let of = async |said: &[u8]| follow(said, true).await.0.map(|_| ()).unwrap_err();
         let refused = of(b"HTTP/1.1 500 no\r\nContent-Length: 17\r\n\r\n{\"message\":\"why\"}").await;
         assert_eq!((refused.kind, refused.message.as_str()), (Kind::Status(500), "why"));
+        let cut = of(b"HTTP/1.1 500 no\r\nContent-Length: 170\r\n\r\nit broke").await;
+        assert_eq!((cut.kind, cut.message.as_str()), (Kind::Status(500), "it broke"));
+        assert_eq!(of(b"HTTP/1.1 304 no\r\n\r\n").await.kind, Kind::Status(304));
+        assert_eq!(of(b"HTTP/1.1 101 no\r\n\r\n").await.kind, Kind::Status(101));
         let front = of(b"HTTP/1.1 503 no\r\nx-swarmd-front: asleep\r\nContent-Length: 0\r\n\r\n").await;
         assert!(front.kind == Kind::Connect && front.message.ends_with("asleep"), "{front}");
         assert_eq!(of(b"SSH-2.0-OpenSSH_9.2\r\n").await.kind, Kind::Protocol);
-        assert_eq!(of(&[b"HTTP/1.1 200 OK\r\nx: ", &[b'x'; 40_000][..]].concat()).await.kind, Kind::Protocol);
+        assert_eq!(of(&[b"HTTP/1.1 200 OK\r\nx: ", &[b'x'; 17_000][..]].concat()).await.kind, Kind::Protocol);
         assert_eq!(of(b"HTTP/1.1 200").await.kind, Kind::Broken);
     }
 }

@@ -1,11 +1,12 @@
 //! How a call that failed is told: whose fault it is, and what to do about it.
 
+use std::fmt::Display;
+use std::io;
 use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper_util::client::legacy;
 
-use crate::docker::endless::Broken;
 use crate::docker::http::Client;
 use crate::error::{Error, Kind};
 use crate::tls::refusal;
@@ -50,6 +51,7 @@ impl Client {
         )
     }
 
+    /// Why a call over hyper has no answer.
     pub(super) fn explain(&self, error: &legacy::Error) -> Error {
         if let Some(ours) = find_cause::<Error>(error) {
             return ours.clone();
@@ -59,35 +61,34 @@ impl Client {
                 format!("Cannot connect to the Docker daemon at {}: {}", self.endpoint(), root_cause(error));
             return Error::engine(Kind::Connect, message);
         }
-        let message = format!("the call to {} broke off: {}", self.endpoint(), root_cause(error));
         // With TLS 1.3 the other side may refuse our certificate when the handshake is over on this side.
-        if let Some(io) = find_cause::<std::io::Error>(error)
-            && refusal::refused(io)
-        {
-            return Error::engine(Kind::Protocol, message).advise(refusal::cure(io));
+        if let Some(io) = find_cause::<io::Error>(error).filter(|io| refusal::refused(io)) {
+            return self.explain_io(io);
         }
         // What is left when the connection was sound: something came that is no answer.
         let sound = |e: &hyper::Error| {
             let ended = e.is_incomplete_message() || e.is_closed() || e.is_canceled() || e.is_user();
-            !ended && find_cause::<std::io::Error>(e).is_none()
+            !ended && find_cause::<io::Error>(e).is_none()
         };
         match find_cause::<hyper::Error>(error).is_some_and(|e| e.is_parse() || sound(e)) {
-            true => Error::engine(Kind::Protocol, message).advise(NO_ENGINE),
-            false => Error::engine(Kind::Broken, message),
+            true => self.broke_off(Kind::Protocol, root_cause(error)).advise(NO_ENGINE),
+            false => self.broke_off(Kind::Broken, root_cause(error)),
         }
     }
 
-    /// Why there is no answer, or not all of one that does not end.
-    pub(super) fn broke_off(&self, broken: Broken) -> Error {
-        let error =
-            |kind, why| Error::engine(kind, format!("the call to {} broke off: {why}", self.endpoint()));
-        match broken {
-            Broken::Malformed(why) => error(Kind::Protocol, why).advise(NO_ENGINE),
-            Broken::Io(e) if refusal::refused(&e) => {
-                error(Kind::Protocol, e.to_string()).advise(refusal::cure(&e))
+    /// The same for an answer that is read without hyper: `InvalidData` is none.
+    pub(super) fn explain_io(&self, error: &io::Error) -> Error {
+        match error.kind() {
+            _ if refusal::refused(error) => {
+                self.broke_off(Kind::Protocol, error).advise(refusal::cure(error))
             }
-            Broken::Io(e) => error(Kind::Broken, e.to_string()),
+            io::ErrorKind::InvalidData => self.broke_off(Kind::Protocol, error).advise(NO_ENGINE),
+            _ => self.broke_off(Kind::Broken, error),
         }
+    }
+
+    fn broke_off(&self, kind: Kind, why: impl Display) -> Error {
+        Error::engine(kind, format!("the call to {} broke off: {why}", self.endpoint()))
     }
 }
 

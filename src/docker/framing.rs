@@ -7,14 +7,15 @@ use bytes::BytesMut;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 
-use crate::docker::http::FRONT_SAYS;
+/// The header of an engine's front (`agent::front`) that has no engine to pass a call on to; its value says why.
+pub const FRONT_SAYS: &str = "x-swarmd-front";
 
 /// Fields of a head at most. Engines send ten.
-const MOST_FIELDS: usize = 64;
-/// Bytes of a line that tells a chunk's size, or of a trailer line, at most.
+const MOST_FIELDS: usize = 100;
+/// Bytes of a line that tells a chunk's size, or of all that follows the last chunk, at most.
 const LONGEST_LINE: usize = 4 << 10;
 
-/// What is wrong with an answer.
+/// What is wrong with an answer, in words.
 pub type Malformed = String;
 
 /// The beginning of an answer.
@@ -30,6 +31,9 @@ pub struct Head {
 
 impl Head {
     /// Reads the head at the beginning of `bytes`, and how long it is; none if it is not complete yet.
+    ///
+    /// # Errors
+    /// These are no head; or the body has a transfer coding that we did not ask for, such as gzip (hyper would carry it).
     pub fn read(bytes: &[u8]) -> Result<Option<(Head, usize)>, Malformed> {
         let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
         let mut head = httparse::Response::new(&mut fields);
@@ -44,7 +48,9 @@ impl Head {
             Some(String::from_utf8_lossy(found.value).into_owned())
         };
         let body = match (field(TRANSFER_ENCODING.as_str()), field(CONTENT_LENGTH.as_str())) {
+            _ if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => Framing::Length(0),
             (Some(coding), _) if coding.eq_ignore_ascii_case("chunked") => Framing::Chunked(Chunk::START),
+            (Some(coding), _) if coding.eq_ignore_ascii_case("identity") => Framing::UntilClosed,
             (Some(coding), _) => return Err(format!("unknown transfer coding {coding:?}")),
             (None, Some(length)) => Framing::Length(length.parse().map_err(|_| "malformed length")?),
             (None, None) => Framing::UntilClosed,
@@ -80,8 +86,8 @@ pub enum Chunk {
     Data(u64),
     /// Before the line end that follows the data.
     AfterData,
-    /// In the lines after the last chunk: how long this one is.
-    Trailer(usize),
+    /// In the lines after the last chunk: how long they are, and whether this one is empty so far.
+    Trailer(usize, bool),
     /// All is said.
     Over,
 }
@@ -92,6 +98,9 @@ impl Chunk {
 
 impl Framing {
     /// Appends what `bytes`, the next of the connection, hold of the body to `body`.
+    ///
+    /// # Errors
+    /// These are no chunks. What comes after that means nothing.
     pub fn take(&mut self, mut bytes: &[u8], body: &mut BytesMut) -> Result<(), Malformed> {
         match self {
             Framing::UntilClosed => body.extend_from_slice(bytes),
@@ -105,7 +114,7 @@ impl Framing {
         Ok(())
     }
 
-    /// Whether nothing of the body is missing, now that no more comes or before.
+    /// Whether the body is known to be whole. One until the connection's end never is.
     pub fn is_over(&self) -> bool {
         matches!(self, Framing::Length(0) | Framing::Chunked(Chunk::Over))
     }
@@ -125,7 +134,7 @@ impl Chunk {
         *bytes = &bytes[1..];
         match (&mut *self, byte) {
             (Chunk::Size { line: 0, .. }, b'\n') => return Err("a chunk without a size".into()),
-            (Chunk::Size { size: 0, .. }, b'\n') => *self = Chunk::Trailer(0),
+            (Chunk::Size { size: 0, .. }, b'\n') => *self = Chunk::Trailer(0, true),
             (Chunk::Size { size, .. }, b'\n') => *self = Chunk::Data(*size),
             (Chunk::Size { size, line, told }, byte) => {
                 match (byte as char).to_digit(16) {
@@ -141,12 +150,11 @@ impl Chunk {
             (Chunk::AfterData, b'\r') => {}
             (Chunk::AfterData, b'\n') => *self = Chunk::START,
             (Chunk::AfterData, _) => return Err("a chunk longer than its size".into()),
-            (Chunk::Trailer(0), b'\n') => *self = Chunk::Over,
-            (Chunk::Trailer(line), b'\n') => *line = 0,
-            (Chunk::Trailer(_), b'\r') => {}
-            (Chunk::Trailer(line), _) => {
-                *line += 1;
-                bounded(*line)?;
+            (Chunk::Trailer(_, true), b'\n') => *self = Chunk::Over,
+            (Chunk::Trailer(length, empty), byte) => {
+                *empty = byte == b'\n' || (*empty && byte == b'\r');
+                *length += 1;
+                bounded(*length)?;
             }
             (Chunk::Data(_) | Chunk::Over, _) => {}
         }
@@ -219,6 +227,7 @@ mod tests {
         assert!(Head::read(b"SSH-2.0-OpenSSH_9.2\r\n").is_err());
         assert!(Head::read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n").is_err());
         assert!(Head::read(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n").is_err());
+        assert!(read(b"HTTP/1.1 204 OK\r\n\r\n", 1).is_ok_and(|(_, body, over)| body.is_empty() && over));
         let chunks =
             |body: &[u8]| read(&[b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", body].concat(), 9);
         for body in [&b"\r\n"[..], b"x\r\n", b"1\r\nab\r\n", b"fffffffffffffffff\r\n"] {
@@ -226,5 +235,6 @@ mod tests {
         }
         assert!(chunks(&[b"1;", &[b'x'; 5000][..]].concat()).is_err());
         assert!(chunks(&[b"0\r\nt: ", &[b'x'; 5000][..]].concat()).is_err());
+        assert!(chunks(&[&b"0\r\n"[..], &b"t: x\r\n".repeat(1000)].concat()).is_err());
     }
 }

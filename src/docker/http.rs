@@ -22,6 +22,7 @@ use crate::docker::endless::Endless;
 use crate::docker::endpoint::Endpoint;
 use crate::docker::failure::is_unsent;
 use crate::docker::fence::{self, Fence};
+use crate::docker::framing::FRONT_SAYS;
 use crate::docker::lent::lend;
 use crate::error::{Error, Kind, Result};
 use crate::tls::ClientTls;
@@ -33,11 +34,10 @@ pub type Body = UnsyncBoxBody<Bytes, BoxError>;
 /// The error of a body that breaks off.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The header of an engine's front (`agent::front`) that has no engine to pass a call on to; its value says why.
-pub const FRONT_SAYS: &str = "x-swarmd-front";
-
 /// Deadline of a small call to an engine: connect, head and body together.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the rest of an answer is waited for that is none of what was asked for.
+const REFUSAL_DEADLINE: Duration = Duration::from_secs(2);
 /// Largest answer that we read whole. A list of 10,000 containers is below 20 MiB.
 const LARGEST_ANSWER: usize = 64 << 20;
 /// Largest answer of those that are small: pings, versions.
@@ -87,21 +87,23 @@ pub struct Client {
 impl Client {
     /// A client for `endpoint`, with TLS if a configuration is given. Unix sockets are never TLS.
     pub fn new(endpoint: Endpoint, tls: Option<ClientTls>) -> Client {
-        Client::over(endpoint, tls, |builder| builder.http1_max_buf_size(LARGE_BUFFER))
+        let connector = Connector::new(endpoint, tls);
+        Client::over(connector, |builder| builder.http1_max_buf_size(LARGE_BUFFER))
     }
 
     /// One for many small questions to many endpoints: what an idle connection holds in memory counts there.
     pub fn thrifty(endpoint: Endpoint, tls: Option<ClientTls>) -> Client {
-        Client::over(endpoint, tls, |builder| builder.http1_read_buf_exact_size(SMALL_BUFFER))
+        let connector = Connector::new(endpoint, tls).thrifty();
+        Client::over(connector, |builder| builder.http1_read_buf_exact_size(SMALL_BUFFER))
     }
 
-    fn over(endpoint: Endpoint, tls: Option<ClientTls>, how: fn(&mut Builder) -> &mut Builder) -> Client {
-        let (authority, tls) = match &endpoint {
-            Endpoint::Tcp { .. } => (endpoint.to_string(), tls),
-            Endpoint::Unix(_) => ("localhost".to_string(), None),
+    fn over(connector: Connector, how: fn(&mut Builder) -> &mut Builder) -> Client {
+        let endpoint = connector.endpoint().clone();
+        let authority = match &endpoint {
+            Endpoint::Tcp { .. } => endpoint.to_string(),
+            Endpoint::Unix(_) => "localhost".to_string(),
         };
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let connector = Connector::new(endpoint.clone(), tls);
+        let scheme = if connector.is_encrypted() { "https" } else { "http" };
         let pool = pool(&connector, how);
         Client { endpoint, authority, scheme, connector, how, pool, fence: None }
     }
@@ -248,26 +250,31 @@ impl Client {
         self.exchange(request, deadline).await
     }
 
-    /// `GET`s what does not end, over a connection of its own. It must begin within [`CALL_DEADLINE`]; any status but
-    /// 2xx is an error with the engine's message.
+    /// `GET`s what does not end, over a connection of its own, which must begin within [`CALL_DEADLINE`].
+    ///
+    /// # Errors
+    /// As of `send`; any status but 2xx, with the engine's message or as much of it as came in time.
     pub async fn follow(&self, path: &str) -> Result<Endless> {
-        let broken = |error| self.broke_off(error);
+        let path = request(Method::GET, path, empty())?.uri().to_string();
         let begun = async {
             let stream = self.connector.connect().await?;
-            let mut answer = Endless::get(stream, &self.authority, path).await.map_err(broken)?;
-            let (status, mut body) = (answer.head().status, BytesMut::new());
-            if let Some(why) = &answer.head().front_says {
-                return Err(self.turned_away(why));
-            }
-            while !status.is_success()
-                && body.len() < SMALL_ANSWER
-                && answer.read(&mut body).await.map_err(broken)?
-            {}
-            if status.is_success() { Ok(answer) } else { Err(answered(status, &body)) }
+            Endless::get(stream, &self.authority, &path).await.map_err(|e| self.explain_io(&e))
         };
-        tokio::time::timeout(CALL_DEADLINE, begun)
-            .await
-            .unwrap_or_else(|_| Err(self.timed_out(CALL_DEADLINE)))
+        let begun = tokio::time::timeout(CALL_DEADLINE, begun).await;
+        let mut answer = begun.unwrap_or_else(|_| Err(self.timed_out(CALL_DEADLINE)))?;
+        let status = answer.head().status;
+        match &answer.head().front_says {
+            Some(why) => Err(self.turned_away(why)),
+            None if status.is_success() => Ok(answer),
+            None => {
+                let mut body = BytesMut::new();
+                let rest = async {
+                    while body.len() < SMALL_ANSWER && answer.read(&mut body).await.is_ok_and(|more| more) {}
+                };
+                let _ = tokio::time::timeout(REFUSAL_DEADLINE, rest).await;
+                Err(answered(status, &body))
+            }
+        }
     }
 }
 

@@ -106,6 +106,7 @@ impl EventStream {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(event);
             }
+            self.ready = VecDeque::new();
             let ended = |why: &str| Error::engine(Kind::Connect, format!("the event stream ended{why}"));
             match self.answer.read(&mut self.buffer).await {
                 Ok(true) => {}
@@ -115,7 +116,7 @@ impl EventStream {
             let used = cut(&self.buffer, &mut self.ready)?;
             let _ = self.buffer.split_to(used);
             if self.buffer.is_empty() {
-                self.buffer = BytesMut::new(); // and its memory goes: there may be thousands of streams
+                self.buffer = BytesMut::new(); // And its memory goes: there may be thousands of streams.
             }
             if self.buffer.len() > LARGEST_MESSAGE {
                 return Err(Error::engine(Kind::Protocol, "the event stream carries an endless message"));

@@ -27,7 +27,7 @@ pub(super) enum Command {
     Suspect,
 }
 
-/// Where a task hears of them. In boxes: a channel keeps room for 32 of what it carries, and there are thousands.
+/// Where a task hears of commands. In boxes: a channel keeps room for 16 or 32 of what it carries, and there are thousands.
 pub(super) type Ear = mpsc::Receiver<Box<Command>>;
 
 /// The way to one engine: its client, and its task's ear. Cheap to clone.

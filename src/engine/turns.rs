@@ -9,13 +9,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Engines that are read from the beginning at once: those that do not answer must not keep others waiting long.
 const CONNECTS: usize = 64;
-/// Details are read while no more engines than that are read from the beginning: those may hang.
+/// Engines that may still be read from the beginning when details of others are: they may hang.
 const FEW: usize = 4;
 /// Engines whose containers' details are read at once.
 const DETAILS: usize = 8;
 /// With more engines than that, connections that are not in use are let go.
 const MANY: usize = 100;
-/// How often it is looked whether many engines are still to be read, and how many times.
+/// How often it is looked whether more than those are still to be read, and how many times.
 const LOOK: Duration = Duration::from_millis(250);
 const LOOKS: usize = 8;
 /// Pauses between two pings of an engine that seems well: they find one that hangs without closing anything.
@@ -51,16 +51,16 @@ impl Default for Turns {
 }
 
 impl Turns {
-    /// A turn to read details. Those who wait to be read at all go first, but not for ever: some of them may hang.
+    /// A turn to read details. Those who wait to be read at all go first, but not for ever: some of them may hang. All
+    /// wait for them at the same time, before their turn.
     pub async fn for_details(self: Arc<Self>) -> Option<Turn> {
-        let turn = Arc::clone(&self.details).acquire_owned().await.ok();
         for _ in 0..LOOKS {
             if self.connects.available_permits() + FEW >= CONNECTS {
                 break;
             }
             tokio::time::sleep(LOOK).await;
         }
-        turn
+        Arc::clone(&self.details).acquire_owned().await.ok()
     }
 
     /// Whether there are so many engines that idle connections to all of them are too many.
@@ -72,5 +72,34 @@ impl Turns {
     pub fn ping_pause(&self) -> Duration {
         let engines = self.engines.load(Ordering::Relaxed) as u64;
         Duration::from_millis(engines * 1000 / PINGS).clamp(SHORTEST_PING_PAUSE, LONGEST_PING_PAUSE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn engines_that_hang_delay_the_others_details_once() {
+        let turns = Arc::new(Turns::default());
+        let few = turns.connects.acquire_many(FEW as u32).await.unwrap();
+        let details = || async { drop(Arc::clone(&turns).for_details().await.unwrap()) };
+        let all = || join_all((0..100).map(|_| details()));
+        let begun = Instant::now();
+        all().await;
+        assert_eq!(begun.elapsed(), Duration::ZERO, "a few are not waited for");
+        let more = turns.connects.acquire().await.unwrap();
+        all().await;
+        assert_eq!(begun.elapsed(), LOOK * LOOKS as u32, "all wait at the same time");
+        let read = async {
+            tokio::time::sleep(LOOK / 2).await;
+            drop((few, more));
+        };
+        let begun = Instant::now();
+        tokio::join!(all(), read);
+        assert_eq!(begun.elapsed(), LOOK, "and go on when the others are read");
     }
 }

@@ -6,13 +6,15 @@
 use tokio::io::BufReader;
 use tokio::net::TcpStream;
 
-/// Read at once: two records, for each connection.
-const AHEAD: usize = 36 << 10;
+/// Bytes read at once: two records, for each connection.
+pub const AHEAD: usize = 36 << 10;
+/// The same where there are many connections, and little comes over each.
+pub const LITTLE_AHEAD: usize = 4 << 10;
 
 /// The socket.
 pub type Ahead = BufReader<TcpStream>;
 
-/// Reads a new connection ahead.
-pub fn ahead(tcp: TcpStream) -> Ahead {
-    BufReader::with_capacity(AHEAD, tcp)
+/// Reads a new connection ahead, so many bytes.
+pub fn ahead(tcp: TcpStream, bytes: usize) -> Ahead {
+    BufReader::with_capacity(bytes, tcp)
 }

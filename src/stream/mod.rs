@@ -7,7 +7,7 @@ pub mod line;
 pub mod linger;
 pub mod relay;
 
-pub use ahead::{Ahead, ahead};
+pub use ahead::{AHEAD, Ahead, LITTLE_AHEAD, ahead};
 pub use line::{Line, Socket};
 pub use linger::Lingering;
 pub use relay::relay;

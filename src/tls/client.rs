@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::config::{Config, Tls};
 use crate::error::{Error, Kind, Result};
-use crate::stream::{Ahead, ahead};
+use crate::stream::{AHEAD, Ahead, ahead};
 use crate::tls::ciphers::provider;
 use crate::tls::floor::Floor;
 use crate::tls::fresh::Fresh;
@@ -108,13 +108,17 @@ impl ClientTls {
 
     /// Shakes hands over `tcp`; `host` is the name or address that the peer's certificate must carry.
     pub async fn connect(&self, host: &str, tcp: TcpStream) -> io::Result<TlsStream<Ahead>> {
-        let name = ServerName::try_from(host.to_string()).map_err(io::Error::other)?;
-        self.connector.get().connect(name, ahead(tcp)).await
+        self.connect_ahead(host, tcp, AHEAD).await
     }
 
-    /// The same connection, which ends when the peer's certificate is revoked.
-    pub async fn connect_watched(&self, host: &str, tcp: TcpStream) -> io::Result<Watched> {
-        Ok(Watched::new(self.connect(host, tcp).await?, self.revoked.clone()))
+    async fn connect_ahead(&self, host: &str, tcp: TcpStream, bytes: usize) -> io::Result<TlsStream<Ahead>> {
+        let name = ServerName::try_from(host.to_string()).map_err(io::Error::other)?;
+        self.connector.get().connect(name, ahead(tcp, bytes)).await
+    }
+
+    /// The same connection, read `ahead` bytes ahead, which ends when the peer's certificate is revoked.
+    pub async fn connect_watched(&self, host: &str, tcp: TcpStream, ahead: usize) -> io::Result<Watched> {
+        Ok(Watched::new(self.connect_ahead(host, tcp, ahead).await?, self.revoked.clone()))
     }
 }
 

@@ -13,7 +13,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::config::Tls;
 use crate::error::{Error, Kind, Result};
-use crate::stream::{Ahead, ahead};
+use crate::stream::{AHEAD, Ahead, ahead};
 use crate::tls::ciphers::{has_aes, provider};
 use crate::tls::floor::Floor;
 use crate::tls::fresh::Fresh;
@@ -30,7 +30,7 @@ impl Acceptor {
 
     /// The server's side of one handshake.
     pub async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<Ahead>> {
-        self.0.get().accept(ahead(tcp)).await
+        self.0.get().accept(ahead(tcp, AHEAD)).await
     }
 }
 

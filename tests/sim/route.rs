@@ -54,6 +54,9 @@ pub fn name(method: &Method, path: &[String]) -> String {
             "images" => parts = vec![first, "{id}"],
             _ => parts[1] = "{id}",
         }
+        if let [_, _, "checkpoints", checkpoint] = parts.as_mut_slice() {
+            *checkpoint = "{id}";
+        }
     }
     format!("{method} /{}", parts.join("/"))
 }

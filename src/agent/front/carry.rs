@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::server::TlsStream;
 
 use crate::agent::front::Door;
-use crate::docker::http::FRONT_SAYS;
+use crate::docker::framing::FRONT_SAYS;
 use crate::error::{Error, Kind};
 use crate::stream::relay::{Progress, relay};
 use crate::stream::{Ahead, Line, Lingering};

@@ -213,9 +213,13 @@ pub fn script(random: &mut Rng, number: usize) -> Script {
         due = None;
     }
     if often(random, 5) {
-        let at = random.usize(..=bytes.len());
-        bytes.insert(at, random.u8(..));
-        due = None;
+        let (at, byte) = (random.usize(..=bytes.len()), random.u8(..));
+        // Not into a mark, by which a call is known again.
+        let line = bytes[..at].iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
+        if !bytes[line..].starts_with(b"X-Mark:") {
+            bytes.insert(at, byte);
+            due = None;
+        }
     }
     let mut pieces = Vec::new();
     let mut rest = bytes.as_slice();
