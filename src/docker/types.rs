@@ -92,6 +92,21 @@ pub struct ListedContainer {
     pub network_settings: ListedNetworks,
 }
 
+/// What of such an element changes while the container is the same one: enough to tell whether to read on. It costs a
+/// fraction of reading all.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[allow(missing_docs)]
+pub struct Glance {
+    pub id: String,
+    #[serde(deserialize_with = "nullable")]
+    pub names: Vec<String>,
+    pub image: String,
+    pub state: String,
+    #[serde(deserialize_with = "nullable")]
+    pub ports: Vec<Port>,
+}
+
 /// A port of a listed container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

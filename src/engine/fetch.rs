@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt, stream};
 use hyper::StatusCode;
+use serde_json::value::RawValue;
 
 use crate::clock;
 use crate::docker::endpoint::Endpoint;
 use crate::docker::filters::Filters;
 use crate::docker::http::{CALL_DEADLINE, Client, answered};
 use crate::docker::json::Object;
-use crate::docker::types::{Info, Inspected, Version};
+use crate::docker::types::{Glance, Info, Inspected, Version};
 use crate::docker::version::NEWEST;
 use crate::engine::container::{Container, Place, moves_on_failure};
 use crate::engine::inventory::{Image, Network, Volume};
@@ -81,6 +82,13 @@ impl Asker {
     /// All containers, as list entries.
     pub async fn containers(&self) -> Result<Vec<Object>> {
         self.list("/containers/json?all=1").await
+    }
+
+    /// All containers at a glance, each with its list entry as text: to be held against what is known.
+    pub async fn glances(&self) -> Result<Vec<(Glance, Box<RawValue>)>> {
+        let entries = self.list::<Box<RawValue>>("/containers/json?all=1").await?;
+        let glance = |entry: Box<RawValue>| Some((serde_json::from_str(entry.get()).ok()?, entry));
+        Ok(entries.into_iter().filter_map(glance).collect())
     }
 
     /// One container, or `None` if it is gone. The list entry and the inspect answer are asked for together.

@@ -3,8 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
+
 use crate::docker::json::Object;
-use crate::docker::types::ListedContainer;
+use crate::docker::types::Glance;
 use crate::engine::container::Container;
 use crate::engine::inventory::Asked;
 use crate::engine::questions::Answer;
@@ -49,30 +51,31 @@ impl Serving<'_> {
         more
     }
 
-    /// Holds a complete list against what is known; only what differs is read again.
-    fn compare(&mut self, asked: Asked, entries: &[Object]) {
-        let listed: Vec<(&Object, ListedContainer)> =
-            entries.iter().filter_map(|e| Some((e, serde_json::from_str(&e.to_json()).ok()?))).collect();
-        let ids: HashSet<_> = listed.iter().map(|(_, c)| c.id.as_str()).collect();
+    /// Holds a complete list against what is known; only what differs is read again. Cheap, for mostly nothing does, and
+    /// this is asked of each engine all the time.
+    fn compare(&mut self, asked: Asked, listed: &[(Glance, Box<RawValue>)]) {
+        let ids: HashSet<_> = listed.iter().map(|(glance, _)| glance.id.as_str()).collect();
         let before = self.engine.node().inventory.containers.len();
         self.engine.ledger.retain(asked, |id| ids.contains(id));
         let mut changed = before != ids.len();
-        for (entry, fields) in &listed {
-            match self.engine.ledger.container(&fields.id) {
+        for (glance, entry) in listed {
+            match self.engine.ledger.container(&glance.id) {
                 // It is about to be read anyway.
-                Some(_) if self.stale.contains(&fields.id) => {}
-                Some(known) if !known.stale && !differs(known, fields) => {
+                Some(_) if self.stale.contains(&glance.id) => {}
+                Some(known) if !known.stale && !differs(known, glance) => {
                     if known.rough {
-                        self.rough.insert(fields.id.clone());
+                        self.rough.insert(glance.id.clone());
                     }
                     // The image is the same, what it is called may not be.
-                    if *known.image != *fields.image {
-                        let known = known.relisted(entry, &self.engine.place());
-                        self.engine.ledger.learn(asked, &fields.id, Some(Arc::new(known)));
+                    if *known.image != *glance.image
+                        && let Ok(entry) = Object::parse(entry.get().as_bytes())
+                    {
+                        let known = known.relisted(&entry, &self.engine.place());
+                        self.engine.ledger.learn(asked, &glance.id, Some(Arc::new(known)));
                         changed = true;
                     }
                 }
-                _ => self.want(What::Container(fields.id.clone()), None),
+                _ => self.want(What::Container(glance.id.clone()), None),
             }
         }
         if changed {
@@ -82,6 +85,6 @@ impl Serving<'_> {
     }
 }
 
-fn differs(known: &Container, listed: &ListedContainer) -> bool {
+fn differs(known: &Container, listed: &Glance) -> bool {
     known.life.word() != listed.state || known.names != listed.names || *known.ports != *listed.ports
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::docker::json::Object;
-use crate::docker::types::Inspected;
+use crate::docker::types::{Glance, Inspected};
 use crate::engine::container::{Container, Place};
 use crate::engine::fetch::Asker;
 use crate::engine::inventory::{Image, Network, Volume};
@@ -25,7 +26,8 @@ pub(super) enum Answer {
     Details(Vec<(String, Result<Option<Inspected>>)>),
     /// The IDs that were asked for, and the entries that there are.
     Entries(Vec<String>, Vec<Object>),
-    Containers(Vec<Object>),
+    /// All, at a glance and as text.
+    Containers(Vec<(Glance, Box<RawValue>)>),
     Networks(Vec<Network>),
     Volumes(Vec<Volume>),
     Images(Vec<Image>),
@@ -73,7 +75,7 @@ async fn put(mut asker: Asker, what: What, place: Place, addr: String, ids: Vec<
             let entries = asker.entries(&ids).await?;
             Ok(Answer::Entries(ids, entries))
         }
-        What::Containers => asker.containers().await.map(Answer::Containers),
+        What::Containers => asker.glances().await.map(Answer::Containers),
         What::Networks => asker.networks().await.map(Answer::Networks),
         What::Volumes => asker.volumes().await.map(Answer::Volumes),
         What::Images => asker.images().await.map(Answer::Images),
