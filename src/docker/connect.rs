@@ -33,8 +33,9 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// A connector for `endpoint`.
+    /// A connector for `endpoint`. Unix sockets are never TLS.
     pub fn new(endpoint: Endpoint, tls: Option<ClientTls>) -> Connector {
+        let tls = tls.filter(|_| matches!(endpoint, Endpoint::Tcp { .. }));
         Connector { endpoint, tls, ahead: AHEAD }
     }
 
@@ -51,7 +52,7 @@ impl Connector {
 
     /// Whether it speaks TLS.
     pub fn is_encrypted(&self) -> bool {
-        self.tls.is_some() && matches!(self.endpoint, Endpoint::Tcp { .. })
+        self.tls.is_some()
     }
 
     /// Whether a connection costs next to nothing: no TLS, and no name to be looked up.
@@ -60,7 +61,7 @@ impl Connector {
             Endpoint::Tcp { host, .. } => host.parse::<IpAddr>().is_err(),
             Endpoint::Unix(_) => false,
         };
-        self.tls.is_none() && !named
+        !self.is_encrypted() && !named
     }
 
     /// Opens one connection within the deadline.

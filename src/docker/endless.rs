@@ -145,11 +145,11 @@ mod tests {
         let (mut answer, mut body) = (answer.unwrap(), BytesMut::new());
         assert!(answer.read(&mut body).await.unwrap());
         assert_eq!(body, "onet");
-        // What comes in the middle of a wait that is given up, without being any of the body, counts for the next one.
         peer.write_all(b"hree").await.unwrap();
         while body != "onethree" {
             assert!(answer.read(&mut body).await.unwrap());
         }
+        // What comes during a wait that is given up, without being any of the body, counts for the next one.
         for piece in [&b"\r\n0"[..], b"4;x=", b"y\r\n"] {
             let mut wait = Box::pin(answer.read(&mut body));
             assert!(tokio::time::timeout(Duration::from_millis(5), wait.as_mut()).await.is_err());
@@ -178,13 +178,12 @@ mod tests {
         assert_eq!(body, "all");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_rest_of_a_refusal_is_not_waited_for_long() {
-        let begun = tokio::time::Instant::now();
+    /// Over real sockets, so in real time: without a bound of its own this would never end.
+    #[tokio::test]
+    async fn the_rest_of_a_refusal_is_not_waited_for_for_ever() {
         let (refused, _peer) = follow(b"HTTP/1.1 404 no\r\n\r\nno such page", false).await;
         let refused = refused.map(|_| ()).unwrap_err();
         assert_eq!((refused.kind, refused.message.as_str()), (Kind::Status(404), "no such page"));
-        assert_eq!(begun.elapsed(), Duration::from_secs(2));
     }
 
     #[tokio::test]

@@ -85,7 +85,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client for `endpoint`, with TLS if a configuration is given. Unix sockets are never TLS.
+    /// A client for `endpoint`, with TLS if a configuration is given.
     pub fn new(endpoint: Endpoint, tls: Option<ClientTls>) -> Client {
         let connector = Connector::new(endpoint, tls);
         Client::over(connector, |builder| builder.http1_max_buf_size(LARGE_BUFFER))

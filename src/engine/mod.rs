@@ -3,7 +3,8 @@
 //! answers (`fold`) and what it is told (`tell`, `news`). What its containers have alike is kept once (`shared`).
 //!
 //! An engine's task is the only writer of that engine's state. It publishes immutable `Node`s, to which the
-//! cluster adds what the operator says about them (`orders`); nobody else ever changes one. Whoever wants something of the task has a `handle`.
+//! cluster adds what the operator says about them (`orders`); nobody else ever changes one. Whoever
+//! wants something of the task has a `handle`.
 
 pub mod container;
 pub mod containers;
