@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use http_body_util::{BodyStream, StreamBody};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 
 use crate::api::Api;
 use crate::api::audit::OnNode;
@@ -59,7 +59,10 @@ impl Api {
         let target = format!("{}{path}{}", version_prefix(call.version, node), query.to_text());
         let (parts, body) = call.request.into_parts();
         let request = build(parts.method, &target, &parts.headers, boxed(body))?;
-        let mut response = pass_back(self.exchange(handle, node, request).await?);
+        let mut response = match carries_files(request.method(), path) {
+            true => pass_back(self.attend(handle, node, handle.client.send_alone(request)).await?),
+            false => pass_back(self.exchange(handle, node, request).await?),
+        };
         gap.stream(&mut response);
         Ok(OnNode::mark(response, node.name()))
     }
@@ -72,13 +75,23 @@ impl Api {
         node: &Node,
         request: Request<Body>,
     ) -> Result<Response<hyper::body::Incoming>> {
+        self.attend(handle, node, handle.client.send(request)).await
+    }
+
+    /// Waits for an answer as long as the engine lives.
+    async fn attend<T>(
+        &self,
+        handle: &Handle,
+        node: &Node,
+        answer: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         let late = async {
             tokio::time::sleep(SUSPICIOUS).await;
             handle.suspect();
             std::future::pending().await
         };
         let answer = tokio::select! {
-            answer = handle.client.send(request) => answer,
+            answer = answer => answer,
             lost = self.cluster.until_lost(node) => Err(lost),
             never = late => never,
         };
@@ -116,6 +129,12 @@ pub async fn and_then(
     Ok(Response::from_parts(parts, boxed(StreamBody::new(frames))))
 }
 
+/// Whether the answer is an archive, which may be many GiB.
+fn carries_files(method: &Method, path: &str) -> bool {
+    let last = path.rsplit('/').next().unwrap_or_default();
+    method == Method::GET && matches!(last, "export" | "get" | "archive")
+}
+
 /// The version that a call is sent in: the client's, or the nearest that the engine accepts.
 pub fn version_for(asked: Option<ApiVersion>, node: &Node) -> ApiVersion {
     let accepted = node.specs.as_ref().map_or(ApiRange::OURS, |s| s.api);
@@ -144,7 +163,7 @@ pub fn own_prefix(node: &Node) -> String {
 }
 
 /// A request to an engine with the client's headers.
-pub fn build(method: hyper::Method, target: &str, headers: &HeaderMap, body: Body) -> Result<Request<Body>> {
+pub fn build(method: Method, target: &str, headers: &HeaderMap, body: Body) -> Result<Request<Body>> {
     let mut request = crate::docker::http::request(method, target, body)?;
     for (name, value) in headers {
         if !(NOT_PASSED.contains(name) || name.as_str().starts_with(OWN)) {
@@ -188,7 +207,7 @@ mod tests {
         for name in ["x-swarmd-primary", "x-swarmd-passed-on", "x-registry-auth"] {
             headers.insert(name, HeaderValue::from_static("1"));
         }
-        let request = build(hyper::Method::POST, "/x", &headers, empty()).unwrap();
+        let request = build(Method::POST, "/x", &headers, empty()).unwrap();
         assert_eq!(request.headers().keys().collect::<Vec<_>>(), ["x-registry-auth"]);
         let mut response = Response::new(empty());
         response.headers_mut().insert("x-swarmd-not-primary", HeaderValue::from_static("1"));

@@ -52,11 +52,11 @@ impl Client {
     }
 
     /// Why a call over hyper has no answer.
-    pub(super) fn explain(&self, error: &legacy::Error) -> Error {
+    pub(super) fn explain(&self, error: &(dyn std::error::Error + 'static)) -> Error {
         if let Some(ours) = find_cause::<Error>(error) {
             return ours.clone();
         }
-        if error.is_connect() {
+        if find_cause::<legacy::Error>(error).is_some_and(legacy::Error::is_connect) {
             let message =
                 format!("Cannot connect to the Docker daemon at {}: {}", self.endpoint(), root_cause(error));
             return Error::engine(Kind::Connect, message);

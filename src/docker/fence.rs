@@ -29,6 +29,13 @@ pub fn changes(method: &Method) -> bool {
     !method.is_safe()
 }
 
+/// Says in a request on whose word it is made.
+pub fn stamp<B>(fence: &dyn Fence, request: &mut Request<B>) {
+    if let Some(stamp) = fence.stamp().and_then(|s| HeaderValue::try_from(s).ok()) {
+        request.headers_mut().insert(STAMP, stamp);
+    }
+}
+
 /// Sends a request with `send`, unless the fence closes before it has a connection. Once it is on its way, its
 /// answer is waited for, whatever becomes of the fence: it was sent in time.
 pub async fn pass<B, T, E, F>(
@@ -40,9 +47,7 @@ where
     E: From<Error>,
     F: Future<Output = Result<T, E>>,
 {
-    if let Some(stamp) = fence.stamp().and_then(|s| HeaderValue::try_from(s).ok()) {
-        request.headers_mut().insert(STAMP, stamp);
-    }
+    stamp(fence, &mut request);
     let connection = capture_connection(&mut request);
     let mut sent = pin!(send(request));
     poll_fn(|cx| {

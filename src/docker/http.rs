@@ -10,13 +10,15 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::client::conn::http1;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::{Builder, Client as Pool};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::docker::alone::{self, Alone};
 use crate::docker::connect::Connector;
 use crate::docker::endless::Endless;
 use crate::docker::endpoint::Endpoint;
@@ -81,6 +83,8 @@ pub struct Client {
     connector: Connector,
     how: fn(&mut Builder) -> &mut Builder,
     pool: Pool<Connector, Body>,
+    /// Whether whole answers are read over connections of their own.
+    alone: bool,
     fence: Option<Arc<dyn Fence>>,
 }
 
@@ -105,7 +109,7 @@ impl Client {
         };
         let scheme = if connector.is_encrypted() { "https" } else { "http" };
         let pool = pool(&connector, how);
-        Client { endpoint, authority, scheme, connector, how, pool, fence: None }
+        Client { endpoint, authority, scheme, connector, how, pool, alone: false, fence: None }
     }
 
     /// Lets idle connections go where new ones are cheap: without TLS, and without a name to be looked up.
@@ -113,6 +117,13 @@ impl Client {
         if self.connector.is_cheap() {
             self.pool = pool(&self.connector, self.how);
         }
+    }
+
+    /// The same client, which reads whole answers over connections of their own, see [`alone`]. For what changes nothing,
+    /// and where they are cheap.
+    #[must_use]
+    pub fn alone(self) -> Client {
+        Client { alone: self.connector.is_cheap(), ..self }
     }
 
     /// The same client, which asks `fence` before each call that may change something.
@@ -157,19 +168,37 @@ impl Client {
     async fn attempt(&self, request: Request<Body>) -> Result<Response<Incoming>, Failed> {
         let send = |request| async {
             match self.pool.request(request).await {
-                Ok(response) => match response.headers().get(FRONT_SAYS) {
-                    Some(why) => {
-                        let why = String::from_utf8_lossy(why.as_bytes());
-                        Err(Failed { error: self.turned_away(&why), unsent: true })
-                    }
-                    None => Ok(response),
-                },
+                Ok(response) => self.let_in(response).map_err(|error| Failed { error, unsent: true }),
                 Err(e) => Err(Failed { error: self.explain(&e), unsent: is_unsent(&e) }),
             }
         };
         match &self.fence {
             Some(fence) if fence::changes(request.method()) => fence::pass(&**fence, request, send).await,
             _ => send(request).await,
+        }
+    }
+
+    /// An answer, unless an agent gave it that has no engine.
+    fn let_in<B>(&self, response: Response<B>) -> Result<Response<B>> {
+        match response.headers().get(FRONT_SAYS) {
+            Some(why) => Err(self.turned_away(&String::from_utf8_lossy(why.as_bytes()))),
+            None => Ok(response),
+        }
+    }
+
+    /// As `send`, over a connection of its own, see [`alone`].
+    pub async fn send_alone(&self, mut request: Request<Body>) -> Result<Response<Alone>> {
+        let host =
+            HeaderValue::try_from(&self.authority).map_err(|e| Error::us(Kind::Invalid, e.to_string()))?;
+        request.headers_mut().insert(HOST, host);
+        let stream = self.connector.connect().await?;
+        if let Some(fence) = self.fence.as_ref().filter(|_| fence::changes(request.method())) {
+            fence.pass()?;
+            fence::stamp(&**fence, &mut request);
+        }
+        match alone::send(stream, http1::Builder::new().max_buf_size(LARGE_BUFFER), request).await {
+            Ok(response) => self.let_in(response),
+            Err(e) => Err(self.explain(&e)),
         }
     }
 
@@ -206,9 +235,12 @@ impl Client {
         deadline: Duration,
     ) -> Result<(StatusCode, Bytes), Failed> {
         let exchange = async {
-            let response = self.try_send(request).await?;
+            let response = match self.alone {
+                true => self.send_alone(request).await?.map(boxed),
+                false => self.try_send(request).await?.map(boxed),
+            };
             let status = response.status();
-            Ok((status, read_up_to(largest, boxed(response.into_body())).await?))
+            Ok((status, read_up_to(largest, response.into_body()).await?))
         };
         match tokio::time::timeout(deadline, exchange).await {
             Ok(answer) => answer,

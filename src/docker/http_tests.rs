@@ -115,3 +115,49 @@ async fn a_connection_that_did_not_come_up_carried_nothing() {
     let failed = call().await.unwrap_err();
     assert_eq!((failed.error.kind, failed.unsent), (Kind::Connect, true), "{}", failed.error);
 }
+
+/// What becomes of a call over a connection of its own, and what was sent, if it was.
+async fn call_alone(open_for: usize, answer: &'static str) -> (Result<(StatusCode, Bytes)>, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = Endpoint::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut seen, mut buffer) = (String::new(), [0; 1024]);
+        while !seen.ends_with("body") {
+            match stream.read(&mut buffer).unwrap() {
+                0 => return seen,
+                n => seen += std::str::from_utf8(&buffer[..n]).unwrap(),
+            }
+        }
+        stream.write_all(answer.as_bytes()).unwrap();
+        seen
+    });
+    let gate = Arc::new(Gate { asked: AtomicUsize::new(0), open_for });
+    let client = Client::new(endpoint, None).fenced(gate).alone();
+    let answered = client.post_json("/x", "body".into(), CALL_DEADLINE).await;
+    (answered, server.join().unwrap())
+}
+
+#[tokio::test]
+async fn a_connection_of_its_own_carries_the_same_call() {
+    let (answered, sent) = call_alone(
+        1,
+        "HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n",
+    )
+    .await;
+    assert_eq!(answered.unwrap(), (StatusCode::CREATED, Bytes::from("onetwo")));
+    assert!(sent.starts_with("POST /x HTTP/1.1\r\n") && sent.contains("host: 127.0.0.1:"), "{sent}");
+    let (answered, _) = call_alone(1, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut").await;
+    assert_eq!(answered.unwrap_err().kind, Kind::Broken);
+    let (answered, _) = call_alone(1, "SSH-2.0-OpenSSH_9.2\r\n").await;
+    assert_eq!(answered.unwrap_err().kind, Kind::Protocol);
+    let (answered, _) =
+        call_alone(1, "HTTP/1.1 503 no\r\nx-swarmd-front: asleep\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(answered.unwrap_err().kind, Kind::Connect);
+}
+
+#[tokio::test]
+async fn and_asks_the_fence_before_it_does() {
+    let (answered, sent) = call_alone(0, "").await;
+    assert_eq!((answered.unwrap_err().kind, sent.as_str()), (Kind::NotPrimary, ""));
+}

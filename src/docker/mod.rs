@@ -3,6 +3,7 @@
 //! It is *not* a typed model of the whole API: what we do not need to read we carry as bytes.
 
 pub mod alike;
+pub mod alone;
 pub mod connect;
 pub mod endless;
 pub mod endpoint;
