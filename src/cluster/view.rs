@@ -247,6 +247,11 @@ impl View {
         Some(self.node_in(place))
     }
 
+    /// The nodes that were validated once with this engine ID: one, unless a disk was cloned.
+    pub fn engine<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a Arc<Node>> + 'a {
+        self.with_key(key(Of::Engine, id)).filter(move |n| n.id() == id && n.specs.is_some())
+    }
+
     /// Where a node stands in `nodes`. Costs a few comparisons.
     pub fn position(&self, node: &Node) -> Option<usize> {
         let is = |at: &usize| self.ranked(*at).is_some_and(|(n, _)| n.addr == node.addr);
@@ -256,7 +261,7 @@ impl View {
     /// The nodes that a user means by this name or engine ID. More than one if machines share a host name.
     pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Arc<Node>> + 'a {
         let by_name = self.places(name);
-        let by_id = self.with_key(key(Of::Engine, name)).filter(move |n| n.id() == name && n.name() != name);
+        let by_id = self.engine(name).filter(move |n| n.name() != name);
         let by_name = by_name.filter_map(|position| self.ranked(position)).map(|(node, _)| node);
         by_name.chain(by_id).filter(|n| n.specs.is_some())
     }

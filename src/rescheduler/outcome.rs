@@ -42,6 +42,7 @@ impl Task {
         }
         let view = self.api.cluster.view();
         self.learn(&view);
+        self.listen(&view);
         let engine = self.book.records.get(&id).map(|r| r.engine.clone());
         if !engine.is_some_and(|engine| self.watch.is_lost(&engine, 0, self.now())) {
             tracing::info!(CONTAINER = id, "container {id} is back, or gone for good: no need for {new}");

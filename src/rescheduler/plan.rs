@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::book::{Book, Record, Superseded};
 use crate::cluster::View;
 use crate::cluster::moves::Waiting;
-use crate::engine::Node;
 
 /// First pause after a failed attempt to move a container; doubled for each further one.
 const FIRST_PAUSE: u64 = 1000;
@@ -29,33 +28,19 @@ pub enum Hearing {
     Unlisted,
 }
 
-/// The engines of a view, for questions about many of them.
-pub struct Engines<'a> {
-    /// By ID, whether it is healthy.
-    up: HashMap<&'a str, bool>,
-    at: HashMap<&'a str, &'a Node>,
-}
-
-impl<'a> Engines<'a> {
-    /// Those of a view.
-    pub fn of(view: &'a View) -> Engines<'a> {
-        let mut up: HashMap<&str, bool> = HashMap::new();
-        for node in view.validated() {
-            *up.entry(node.id()).or_default() |= node.is_healthy();
+impl Hearing {
+    /// Of an engine in a view; `address` is where it was last.
+    pub fn of(view: &View, engine: &str, address: &str) -> Hearing {
+        let mut known = view.engine(engine).peekable();
+        if known.peek().is_some() {
+            return if known.any(|node| node.is_healthy()) { Hearing::Answers } else { Hearing::Silent };
         }
-        Engines { up, at: view.nodes().map(|n| (n.addr.as_str(), &**n)).collect() }
-    }
-
-    /// Whether an engine can be heard; `address` is where it was last.
-    pub fn hearing(&self, engine: &str, address: &str) -> Hearing {
-        match (self.up.get(engine), self.at.get(address)) {
-            (Some(true), _) => Hearing::Answers,
-            (Some(false), _) => Hearing::Silent,
-            (None, None) => Hearing::Unlisted,
+        match view.at(address) {
+            None => Hearing::Unlisted,
             // Since this manager runs it was never heard of; without an error, it was not called yet.
-            (None, Some(node)) if node.specs.is_none() && node.error.is_none() => Hearing::Answers,
+            Some(node) if node.specs.is_none() && node.error.is_none() => Hearing::Answers,
             // The same, or another engine has taken its address.
-            (None, Some(_)) => Hearing::Silent,
+            Some(_) => Hearing::Silent,
         }
     }
 }
@@ -148,11 +133,10 @@ impl Watch {
         let mut fallen = Vec::new();
         let engines: BTreeMap<&str, &str> =
             book.records.values().map(|r| (r.engine.as_str(), r.address.as_str())).collect();
-        let heard = Engines::of(view);
         self.silent.retain(|engine, _| engines.contains_key(engine.as_str()));
         self.probes.retain(|engine, _| engines.contains_key(engine.as_str()));
         for (engine, address) in engines {
-            if self.is_silent(heard.hearing(engine, address), engine) {
+            if self.is_silent(Hearing::of(view, engine, address), engine) {
                 if !self.silent.contains_key(engine) {
                     self.silent.insert(engine.to_string(), now);
                     fallen.push(engine.to_string());
@@ -260,9 +244,8 @@ impl Watch {
         let made = |(id, s): &(&String, &Superseded)| replacement_of(id, s, replacements).is_some();
         let unstarted = book.superseded.iter().filter(|(_, s)| s.record.is_some()).filter(made);
         steps.extend(unstarted.filter(|(id, _)| idle(id)).map(|(id, _)| Step::Start(id.clone())));
-        let heard = Engines::of(view);
         for (id, record) in book.records.iter().filter(|(id, _)| idle(id)) {
-            steps.extend(self.step_for(id, record, &heard, delay, now).filter(|s| match s {
+            steps.extend(self.step_for(id, record, view, delay, now).filter(|s| match s {
                 Step::Probe { engine, .. } => idle(engine),
                 _ => true,
             }));
@@ -271,7 +254,7 @@ impl Watch {
         steps
     }
 
-    fn step_for(&self, id: &str, record: &Record, heard: &Engines<'_>, delay: u64, now: u64) -> Option<Step> {
+    fn step_for(&self, id: &str, record: &Record, view: &View, delay: u64, now: u64) -> Option<Step> {
         let call = || Step::Probe { engine: record.engine.clone(), address: record.address.clone() };
         let fresh = self.probes.get(&record.engine).filter(|p| p.is_fresh(now));
         if self.is_lost(&record.engine, delay, now) {
@@ -282,7 +265,7 @@ impl Watch {
                 None => Some(call()),
             };
         }
-        let unlisted = heard.hearing(&record.engine, &record.address) == Hearing::Unlisted;
+        let unlisted = Hearing::of(view, &record.engine, &record.address) == Hearing::Unlisted;
         (unlisted && fresh.is_none_or(|p| p.failed > 0)).then(call)
     }
 

@@ -81,19 +81,22 @@ impl Task {
 
     pub(super) async fn run(mut self, beat: &Beat, cancel: CancellationToken) {
         let mut changes = self.api.cluster.changes();
+        let mut is_new = true;
         while !cancel.is_cancelled() {
             // A look may write the book, and so may what came of a step.
             beat.within(beat::SAVING * 2 + TICK);
-            self.look().await;
+            self.look(is_new).await;
             let looked = Instant::now();
             tokio::select! {
                 Some(done) = self.steps.join_next() => {
+                    is_new = true;
                     if let Ok(done) = done {
                         self.take(done).await;
                     }
                 }
                 changed = timeout(TICK, changes.changed()) => {
-                    if changed.is_ok() {
+                    is_new = changed.is_ok();
+                    if is_new {
                         sleep_until(looked + GATHERING).await;
                         changes.borrow_and_update();
                     }
@@ -104,11 +107,14 @@ impl Task {
         self.shelf.keep(&self.book, true).await;
     }
 
-    /// Brings the book in line with the view, then acts.
-    async fn look(&mut self) {
+    /// Brings the book in line with the view, if that has changed since the last look, then acts.
+    async fn look(&mut self, is_new: bool) {
         let view = self.api.cluster.view();
         let now = self.now();
-        self.learn(&view);
+        if is_new {
+            self.learn(&view);
+        }
+        self.listen(&view);
         let replacements: Vec<Replacement> =
             self.seen.values().flat_map(|s| s.replacements.clone()).collect();
         let given_up = self.give_up();
@@ -170,14 +176,11 @@ impl Task {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Looks at the nodes that have changed, and listens for their engines.
+    /// Looks at the nodes that have changed.
     pub(super) fn learn(&mut self, view: &View) {
         self.seen.retain(|address, _| view.at(address).is_some());
         let cluster = Arc::clone(&self.api.cluster);
         for node in view.validated() {
-            if node.is_healthy() {
-                self.heard.insert(node.id().to_string(), clock::unix_nanos());
-            }
             let same =
                 |s: &Seen| Arc::ptr_eq(&s.inventory, &node.inventory) && s.healthy == node.is_healthy();
             if self.seen.get(&node.addr).is_some_and(same) {
@@ -191,8 +194,17 @@ impl Task {
             let inventory = Arc::clone(&node.inventory);
             self.seen.insert(node.addr.clone(), Seen { inventory, healthy, replacements });
         }
+    }
+
+    /// Listens for the engines of records.
+    pub(super) fn listen(&mut self, view: &View) {
         let engines: HashSet<&String> = self.book.records.values().map(|r| &r.engine).collect();
         self.heard.retain(|engine, _| engines.contains(engine));
+        for engine in engines {
+            if view.engine(engine).any(|node| node.is_healthy()) {
+                self.heard.insert(engine.clone(), clock::unix_nanos());
+            }
+        }
         for engine in self.watch.listen(&self.book, view, self.now()) {
             let since = self.heard.get(&engine).copied().unwrap_or_else(clock::unix_nanos);
             if self.book.silence(&engine, since) {

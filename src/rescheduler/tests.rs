@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::book::{Book, Record};
-use super::plan::{Engines, Hearing, Replacement, Step, Watch, replacement_of, taken_over};
+use super::plan::{Hearing, Replacement, Step, Watch, replacement_of, taken_over};
 use crate::cluster::view::tests::node;
 use crate::cluster::{Recipe, View};
 use crate::docker::json::Object;
@@ -114,7 +114,7 @@ fn attempts_are_repeated_with_growing_pauses() {
 
 #[test]
 fn only_silence_counts() {
-    let at = |nodes: Vec<Node>| Engines::of(&view(nodes)).hearing("ID-a:1", "a:1");
+    let at = |nodes: Vec<Node>| Hearing::of(&view(nodes), "ID-a:1", "a:1");
     let pending = || Node::unknown("a:1".into(), 0);
     assert_eq!(at(vec![node("a:1", "a", &[])]), Hearing::Answers);
     assert_eq!(at(vec![down(node("a:1", "a", &[]))]), Hearing::Silent);
