@@ -10,7 +10,7 @@ use crate::docker::alike::{LONGEST_MODEL, Piece, differences, next, tell};
 use crate::docker::json::Object;
 
 /// The text of an object with gaps.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Form {
     /// What it is put together from, in order; see `alike`.
     pieces: Box<[u8]>,

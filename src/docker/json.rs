@@ -28,6 +28,13 @@ pub struct Object {
     fields: Vec<(String, Box<RawValue>)>,
 }
 
+/// The same fields in the same order, byte for byte.
+impl PartialEq for Object {
+    fn eq(&self, other: &Object) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
 impl Object {
     /// Splits a JSON object. Keys that differ only in case are refused: engines read keys without regard to
     /// case, so of two such fields they might act on the one that we did not look at.

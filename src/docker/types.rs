@@ -274,7 +274,7 @@ pub struct PortBinding {
 }
 
 /// One element of `GET /networks`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 #[allow(missing_docs)]
 pub struct ListedNetwork {
@@ -287,7 +287,7 @@ pub struct ListedNetwork {
 }
 
 /// One element of `GET /volumes`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 #[allow(missing_docs)]
 pub struct ListedVolume {
@@ -301,7 +301,7 @@ pub struct ListedVolume {
 }
 
 /// One element of `GET /images/json`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 #[allow(missing_docs)]
 pub struct ListedImage {

@@ -86,9 +86,13 @@ impl Container {
     /// Builds a container from its list entry and its inspect answer.
     pub fn build(listed: &Object, inspected: &Inspected, place: &Place) -> Option<Container> {
         let fields: ListedContainer = serde_json::from_str(&listed.to_json()).ok()?;
+        Some(Container::of(fields, listed, inspected, place))
+    }
+
+    fn of(fields: ListedContainer, listed: &Object, inspected: &Inspected, place: &Place) -> Container {
         let created = crate::clock::parse_rfc3339_nanos(&inspected.created);
         let networks = fields.network_settings.networks.iter();
-        Some(Container {
+        Container {
             entry: Entry::build(listed, place),
             id: fields.id,
             names: fields.names,
@@ -107,15 +111,21 @@ impl Container {
             whole: inspected.whole.clone(),
             stale: false,
             rough: false,
-        })
+        }
     }
 
     /// Builds a container from its list entry alone.
     pub fn sketch(listed: &Object, place: &Place) -> Option<Container> {
         let fields: ListedContainer = serde_json::from_str(&listed.to_json()).ok()?;
         let life = Life::guess(&fields.state, &fields.status, place.now);
-        let container = Container::build(listed, &Inspected::default(), place)?;
+        let container = Container::of(fields, listed, &Inspected::default(), place);
         Some(Container { life, rough: true, ..container })
+    }
+
+    /// Whether a list would say the same of it as of what it was before: see `compare`.
+    pub fn is_listed_like(&self, before: &Container) -> bool {
+        let same_life = self.life.word() == before.life.word() && self.stale == before.stale;
+        same_life && self.names == before.names && self.ports == before.ports && self.image == before.image
     }
 
     /// The same container with a newer list entry.

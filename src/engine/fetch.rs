@@ -4,16 +4,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
 use hyper::StatusCode;
-use serde_json::value::RawValue;
 
 use crate::clock;
 use crate::docker::endpoint::Endpoint;
 use crate::docker::filters::Filters;
 use crate::docker::http::{CALL_DEADLINE, Client, answered};
 use crate::docker::json::Object;
-use crate::docker::types::{Glance, Info, Inspected, Version};
+use crate::docker::types::{Info, Inspected, Version};
 use crate::docker::version::NEWEST;
 use crate::engine::container::{Container, Place, moves_on_failure};
 use crate::engine::inventory::{Image, Network, Volume};
@@ -24,6 +24,8 @@ use crate::error::{Error, Kind, Result};
 pub const PING_DEADLINE: Duration = Duration::from_secs(3);
 /// Deadline of a list: an engine with thousands of containers on an SD card takes its time.
 const LIST_DEADLINE: Duration = Duration::from_secs(30);
+/// What all containers are listed under.
+const ALL: &str = "/containers/json?all=1";
 /// Most IDs that go into one question: beyond that it is for all containers.
 const MOST_IDS: usize = 100;
 /// Inspects under way at once while an engine is read for the first time.
@@ -42,6 +44,11 @@ impl Asker {
     /// An asker for an engine of which nothing is known yet.
     pub fn new(client: Client) -> Asker {
         Asker { client, prefix: String::new() }
+    }
+
+    /// The same for one question after which there will be none for a while.
+    pub fn alone(&self) -> Asker {
+        Asker { client: self.client.clone().alone(), prefix: self.prefix.clone() }
     }
 
     /// One ping.
@@ -80,15 +87,18 @@ impl Asker {
     }
 
     /// All containers, as list entries.
-    pub async fn containers(&self) -> Result<Vec<Object>> {
-        self.list("/containers/json?all=1").await
+    async fn containers(&self) -> Result<Vec<Object>> {
+        self.read_list(&self.list_of_containers().await?)
     }
 
-    /// All containers at a glance, each with its list entry as text: to be held against what is known.
-    pub async fn glances(&self) -> Result<Vec<(Glance, Box<RawValue>)>> {
-        let entries = self.list::<Box<RawValue>>("/containers/json?all=1").await?;
-        let glance = |entry: Box<RawValue>| Some((serde_json::from_str(entry.get()).ok()?, entry));
-        Ok(entries.into_iter().filter_map(glance).collect())
+    /// The same as text.
+    pub async fn list_of_containers(&self) -> Result<Bytes> {
+        self.client.get(&format!("{}{ALL}", self.prefix), LIST_DEADLINE).await
+    }
+
+    /// The entries of such a text.
+    pub fn read_list(&self, list: &[u8]) -> Result<Vec<Object>> {
+        Ok(self.client.understood::<Option<_>>(ALL, list)?.unwrap_or_default())
     }
 
     /// One container, or `None` if it is gone. The list entry and the inspect answer are asked for together.

@@ -19,7 +19,7 @@ use crate::engine::resources::Resources;
 use crate::engine::shared::Shared;
 
 /// A network on an engine, with its list entry but for its name and ID.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs)]
 pub struct Network {
     pub fields: ListedNetwork,
@@ -60,7 +60,7 @@ impl Network {
 }
 
 /// A volume on an engine, with its list entry.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs)]
 pub struct Volume {
     pub fields: ListedVolume,
@@ -68,7 +68,7 @@ pub struct Volume {
 }
 
 /// An image on an engine, with its list entry.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs)]
 pub struct Image {
     pub fields: ListedImage,
@@ -175,6 +175,8 @@ pub struct Ledger {
     images: Arc<[Image]>,
     images_key: u64,
     shared: Shared,
+    /// A number for a list of containers that brought nothing new, while they are what they were.
+    agreed: Option<u64>,
 }
 
 impl Ledger {
@@ -196,12 +198,21 @@ impl Ledger {
                     self.shared.with(container);
                 }
                 match self.position(id) {
-                    Ok(at) => self.containers[at] = (asked, container),
-                    Err(at) => self.containers.insert(at, (asked, container)),
+                    Ok(at) => {
+                        if !container.is_listed_like(&self.containers[at].1) {
+                            self.agreed = None;
+                        }
+                        self.containers[at] = (asked, container);
+                    }
+                    Err(at) => {
+                        self.agreed = None;
+                        self.containers.insert(at, (asked, container));
+                    }
                 }
             }
             None => {
                 if let Ok(at) = self.position(id) {
+                    self.agreed = None;
                     self.containers.remove(at);
                 }
                 self.gone.insert(id.to_string(), asked);
@@ -211,8 +222,22 @@ impl Ledger {
 
     /// Takes in the IDs of a complete list: what is not in it, and was not learned later, is gone.
     pub fn retain(&mut self, asked: Asked, listed: impl Fn(&str) -> bool) {
+        let before = self.containers.len();
         self.containers.retain(|(known, c)| *known > asked || listed(&c.id));
+        if self.containers.len() != before {
+            self.agreed = None;
+        }
         self.gone.retain(|_, known| *known > asked);
+    }
+
+    /// Notes that a list with this number says what is known.
+    pub fn agree(&mut self, list: Option<u64>) {
+        self.agreed = list;
+    }
+
+    /// Whether a list with this number would say what is known.
+    pub fn agrees_with(&self, list: Option<u64>) -> bool {
+        list.is_some() && self.agreed == list
     }
 
     /// Whether a container is known.
@@ -234,24 +259,36 @@ impl Ledger {
         self.containers.iter().filter(|(_, c)| c.stale).map(|(_, c)| c.id.clone())
     }
 
-    /// Takes in the networks.
-    pub fn networks(&mut self, networks: Vec<Network>) {
-        self.copies = Arc::new(copies(&networks));
-        self.networks = networks.into();
+    /// Takes in the networks. False if they are what they were.
+    pub fn networks(&mut self, networks: Vec<Network>) -> bool {
+        let changed = replace(&mut self.networks, networks);
+        if changed {
+            self.copies = Arc::new(copies(&self.networks));
+        }
+        changed
     }
 
-    /// Takes in the volumes.
-    pub fn volumes(&mut self, volumes: Vec<Volume>) {
-        self.volumes = volumes.into();
+    /// Takes in the volumes. False if they are what they were.
+    pub fn volumes(&mut self, volumes: Vec<Volume>) -> bool {
+        replace(&mut self.volumes, volumes)
     }
 
-    /// Takes in the images. True if a name means another image now: engines list containers by the name of
-    /// their image only while it is the name of that image.
+    /// Takes in the images. False if they are what they were.
     pub fn images(&mut self, images: Vec<Image>) -> bool {
-        let before = meanings(&self.images);
-        self.images = images.into();
-        self.images_key = number(&self.images);
-        before != meanings(&self.images)
+        let changed = replace(&mut self.images, images);
+        if changed {
+            self.images_key = number(&self.images);
+        }
+        changed
+    }
+
+    /// What the names of images mean. Engines list containers by the name of their image only while it is the name of that
+    /// image.
+    pub fn meanings(&self) -> HashMap<String, String> {
+        let named = |i: &Image| {
+            i.fields.repo_tags.iter().map(|t| (t.clone(), i.fields.id.clone())).collect::<Vec<_>>()
+        };
+        self.images.iter().flat_map(named).collect()
     }
 
     /// See `copies`.
@@ -284,10 +321,13 @@ fn number(images: &[Image]) -> u64 {
     hasher.finish()
 }
 
-fn meanings(images: &[Image]) -> HashMap<String, String> {
-    let named =
-        |i: &Image| i.fields.repo_tags.iter().map(|t| (t.clone(), i.fields.id.clone())).collect::<Vec<_>>();
-    images.iter().flat_map(named).collect()
+/// Puts a list in the place of another. False if they are the same.
+fn replace<T: PartialEq>(known: &mut Arc<[T]>, listed: Vec<T>) -> bool {
+    let changed = known[..] != listed[..];
+    if changed {
+        *known = listed.into();
+    }
+    changed
 }
 
 /// The copies among networks: their IDs, with those that users know them by.
@@ -337,6 +377,32 @@ mod tests {
         ledger.retain(list, |id| id == "b");
         assert_eq!(ids(&ledger), ["b"]);
         assert!(ledger.publish(1).containers.named("/nb").is_some());
+    }
+
+    #[test]
+    fn a_list_is_familiar_until_something_changes() {
+        let mut ledger = Ledger::default();
+        let learn = |ledger: &mut Ledger, id: &str, c: Option<Container>| {
+            let asked = ledger.ask();
+            ledger.learn(asked, id, c.map(Arc::new));
+        };
+        let a = Container::clone(&container("a"));
+        learn(&mut ledger, "a", Some(a.clone()));
+        ledger.agree(Some(7));
+        let details = Container { created: 1, exposed: ["80/tcp".to_string()].into(), ..a.clone() };
+        learn(&mut ledger, "a", Some(details));
+        ledger.retain(9, |_| true);
+        assert!(ledger.agrees_with(Some(7)) && !ledger.agrees_with(Some(8)), "details are in no list");
+        let renamed = Container { names: vec!["/other".to_string()], ..a.clone() };
+        for changed in [Some(renamed), Some(Container { stale: true, ..a.clone() }), None] {
+            ledger.agree(Some(7));
+            learn(&mut ledger, "a", changed);
+            assert!(!ledger.agrees_with(Some(7)));
+        }
+        learn(&mut ledger, "b", Some(Container { id: "b".into(), ..a }));
+        ledger.agree(Some(7));
+        ledger.retain(99, |_| false);
+        assert!(!ledger.agrees_with(Some(7)));
     }
 
     proptest! {

@@ -1,11 +1,12 @@
 //! One engine: its life (`machine`), what it says of itself (`specs`), what it holds (`inventory`), and the
 //! task that keeps all three true: it connects (`task`), serves (`serve`), asks (`questions`, `fetch`), and takes in
-//! answers (`fold`) and what it is told (`tell`, `news`). What its containers have alike is kept once (`shared`).
+//! answers (`fold`, `compare`) and what it is told (`tell`, `news`). What its containers have alike is kept once (`shared`).
 //!
 //! An engine's task is the only writer of that engine's state. It publishes immutable `Node`s, to which the
 //! cluster adds what the operator says about them (`orders`); nobody else ever changes one. Whoever
 //! wants something of the task has a `handle`.
 
+mod compare;
 pub mod container;
 pub mod containers;
 pub mod events;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::docker::json::Object;
-use crate::docker::types::{Glance, Inspected};
+use crate::docker::types::Inspected;
 use crate::engine::container::{Container, Place};
 use crate::engine::fetch::Asker;
 use crate::engine::inventory::{Image, Network, Volume};
@@ -26,8 +26,8 @@ pub(super) enum Answer {
     Details(Vec<(String, Result<Option<Inspected>>)>),
     /// The IDs that were asked for, and the entries that there are.
     Entries(Vec<String>, Vec<Object>),
-    /// All, at a glance and as text.
-    Containers(Vec<(Glance, Box<RawValue>)>),
+    /// The list of all, as text.
+    Containers(Bytes),
     Networks(Vec<Network>),
     Volumes(Vec<Volume>),
     Images(Vec<Image>),
@@ -45,7 +45,10 @@ pub(super) fn ask(
     ids: Vec<String>,
     turn: Option<Turn>,
 ) -> impl Future<Output = Result<Answer>> + Send + 'static {
-    let asker = engine.asker.clone();
+    let asker = match what.is_single() && engine.options.turns.are_for_many() {
+        true => engine.asker.alone(),
+        false => engine.asker.clone(),
+    };
     let place = engine.place();
     let addr = engine.node().addr.clone();
     let turns = Arc::clone(&engine.options.turns);
@@ -75,7 +78,7 @@ async fn put(mut asker: Asker, what: What, place: Place, addr: String, ids: Vec<
             let entries = asker.entries(&ids).await?;
             Ok(Answer::Entries(ids, entries))
         }
-        What::Containers => asker.glances().await.map(Answer::Containers),
+        What::Containers => asker.list_of_containers().await.map(Answer::Containers),
         What::Networks => asker.networks().await.map(Answer::Networks),
         What::Volumes => asker.volumes().await.map(Answer::Volumes),
         What::Images => asker.images().await.map(Answer::Images),

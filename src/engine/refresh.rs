@@ -24,6 +24,13 @@ pub enum What {
     Ping,
 }
 
+impl What {
+    /// Whether it is asked when nothing happens, so that no other question follows soon.
+    pub fn is_single(&self) -> bool {
+        matches!(self, What::Ping | What::Containers | What::Networks | What::Volumes | What::Images)
+    }
+}
+
 /// Questions under way, with their waiters `W`.
 #[derive(Debug)]
 pub struct Wishes<W> {

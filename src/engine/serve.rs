@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::engine::container::Container;
@@ -42,7 +43,8 @@ pub(super) struct Held {
 pub(super) struct Serving<'a> {
     pub(super) engine: &'a mut Engine,
     pub(super) wishes: Wishes<Waiter>,
-    questions: JoinSet<(What, Asked, Result<Answer>)>,
+    /// Under way. In this task: another one for each would cost more than most of them.
+    questions: FuturesUnordered<BoxFuture<'static, (What, Asked, Result<Answer>)>>,
     pub(super) held: VecDeque<Held>,
     numbered: u64,
     /// IDs of containers about which something happened, and when they are read again.
@@ -68,14 +70,15 @@ pub(super) struct Serving<'a> {
 impl<'a> Serving<'a> {
     pub(super) fn new(engine: &'a mut Engine) -> Serving<'a> {
         let now = Instant::now();
-        let next_refresh = now + engine.refresh_pause();
-        let next_ping = now + engine.options.turns.ping_pause().mul_f64(engine.rng.f64());
+        let next_refresh = engine.next_refresh();
+        let turns = &engine.options.turns;
+        let next_ping = turns.after(turns.ping_pause().mul_f64(engine.rng.f64()));
         let next_specs = now + engine.specs_pause();
         let rough = engine.ledger.rough().collect();
         Serving {
             engine,
             wishes: Wishes::default(),
-            questions: JoinSet::new(),
+            questions: FuturesUnordered::new(),
             held: VecDeque::new(),
             numbered: 0,
             stale: BTreeSet::new(),
@@ -109,13 +112,9 @@ impl<'a> Serving<'a> {
                     }
                 },
                 Some(command) = ear.recv() => self.on_command(*command),
-                Some(done) = self.questions.join_next() => {
-                    if let Ok((what, asked, answer)) = done {
-                        self.on_answer(&what, asked, answer);
-                    }
-                }
+                Some((what, asked, answer)) = self.questions.next() => self.on_answer(&what, asked, answer),
                 () = sleep_until(self.next_ping) => {
-                    self.next_ping = Instant::now() + self.engine.options.turns.ping_pause();
+                    self.next_ping = self.engine.next_ping();
                     self.want(What::Ping, None);
                 }
                 () = sleep_until(self.stale_due.unwrap_or(self.next_refresh)), if self.stale_due.is_some() => {
@@ -141,7 +140,7 @@ impl<'a> Serving<'a> {
                     if self.engine.is_named_otherwise() {
                         break; // and reads everything again
                     }
-                    self.next_refresh = Instant::now() + self.engine.refresh_pause();
+                    self.next_refresh = self.engine.next_refresh();
                 }
             }
         }
@@ -202,7 +201,7 @@ impl<'a> Serving<'a> {
     }
 
     fn refresh(&mut self) {
-        self.next_refresh = Instant::now() + self.engine.refresh_pause();
+        self.next_refresh = self.engine.next_refresh();
         self.next_ping = self.next_ping.min(Instant::now() + SUSPICIOUS);
         // One light question at a time. Containers matter most: what else there is changes seldom.
         self.refreshes += 1;
@@ -238,19 +237,21 @@ impl<'a> Serving<'a> {
             _ => Vec::new(),
         };
         let question = questions::ask(self.engine, &what, ids, self.turn.take_if(|_| what == What::Details));
-        self.questions.spawn(async move { (what, asked, question.await) });
+        self.questions.push(Box::pin(async move { (what, asked, question.await) }));
     }
 
     fn on_answer(&mut self, what: &What, asked: Asked, answer: Result<Answer>) {
         let mut more = None;
-        self.next_rest = Some(Instant::now() + REST_AFTER);
+        if !what.is_single() {
+            self.next_rest = Some(Instant::now() + REST_AFTER);
+        }
         match answer {
             Ok(Answer::Turn(turn)) => {
                 self.turn = turn;
                 more = Some(What::Details);
             }
             Ok(answer) => {
-                self.next_ping = Instant::now() + self.engine.options.turns.ping_pause();
+                self.next_ping = self.engine.next_ping();
                 more = self.fold(asked, answer);
             }
             Err(error) if *what == What::Ping => {

@@ -19,6 +19,7 @@ use crate::docker::fence::Fence;
 use crate::docker::http::Client;
 use crate::docker::json::Object;
 use crate::docker::types::Labels;
+use crate::engine::compare;
 use crate::engine::container::{Container, Place, moves_on_failure};
 use crate::engine::events::{self, Event, EventStream, Position};
 use crate::engine::fetch::{self, Asker};
@@ -40,6 +41,8 @@ const SPECS_INTERVAL: Duration = Duration::from_secs(3600);
 const CLOCK_INTERVAL: Duration = Duration::from_secs(300);
 /// An engine is not connected to again sooner than this after the last time.
 const SHORTEST_SERVICE: Duration = Duration::from_millis(300);
+/// After a shorter interruption the engine tells all events that happened meanwhile.
+const BLINK: Duration = Duration::from_secs(60);
 /// Reading everything from an engine takes less than this, or hangs: the sum of many deadlines, and then some. Without the
 /// wait for its turn, and with some hundred containers that move and cannot be inspected.
 const LONGEST_CONNECT: Duration = Duration::from_secs(1800);
@@ -84,6 +87,7 @@ pub fn spawn(endpoint: Endpoint, options: Options, sink: Arc<dyn Sink>, cancel: 
         specs: None,
         node: Node::unknown(addr.clone(), clock::unix_seconds()),
         beat: options.beats.join(format!("the watch of engine {addr}")),
+        heard: None,
         prefixed: true,
         position: Position::default(),
         options,
@@ -106,6 +110,8 @@ pub(super) struct Engine {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) rng: fastrand::Rng,
     pub(super) beat: Beat,
+    /// Until when its events were heard.
+    heard: Option<Instant>,
     /// Whether the entries of containers were made with the node's name in front.
     prefixed: bool,
 }
@@ -136,6 +142,7 @@ impl Engine {
                 Ok(stream) => {
                     let started = Instant::now();
                     Box::pin(Serving::new(self).run(stream, ear)).await;
+                    self.heard = Some(Instant::now());
                     // An engine that closes each stream at once must not be asked for everything in a tight loop.
                     sleep_until(started + SHORTEST_SERVICE).await;
                 }
@@ -167,41 +174,52 @@ impl Engine {
         // Networks first: list entries show some of them under another ID.
         self.ledger.networks(self.asker.networks().await?);
         let asked = self.ledger.ask();
-        let entries = self.asker.containers().await?;
-        let containers = self.listed(entries).await;
+        let list = self.asker.list_of_containers().await?;
+        let (containers, from_list_alone) = self.listed(self.asker.read_list(&list)?).await;
         let listed: std::collections::HashSet<_> = containers.iter().map(|c| c.id.clone()).collect();
         for container in containers {
             self.ledger.learn(asked, &container.id.clone(), Some(Arc::new(container)));
         }
         self.ledger.retain(asked, |id| listed.contains(id));
+        if from_list_alone {
+            self.ledger.agree(compare::print(&list));
+        }
         // One after the other, over one connection: there may be thousands.
         self.ledger.volumes(self.asker.volumes().await?);
         self.ledger.images(self.asker.images().await?);
         self.rest();
         let transition = self.machine.validated();
         self.publish();
+        turns.was_read();
         if let Some(transition) = transition {
             self.announce(transition);
         }
         Ok(stream)
     }
 
-    /// The containers of a list. Their details are read later: the list tells what look-ups need. Those that move
-    /// when their node fails must be known as a whole before anything happens to it.
-    async fn listed(&self, entries: Vec<Object>) -> Vec<Container> {
+    /// The containers of a list, and whether all were made of that alone. Their details are read later: the list tells what
+    /// look-ups need; after a blink, only of those that are not what they were, so that a network that blinks costs little.
+    /// Those that move when their node fails must be known as a whole before anything happens to it.
+    async fn listed(&self, entries: Vec<Object>) -> (Vec<Container>, bool) {
         let place = self.place();
+        let blink = self.heard.is_some_and(|until| until.elapsed() < BLINK);
         let moves = |entry: &Object| entry.get::<Labels>("Labels").is_some_and(|l| moves_on_failure(&l));
         let (whole, entries): (Vec<_>, Vec<_>) = entries.into_iter().partition(moves);
         let sketched = entries.iter().filter_map(|entry| {
             let id = entry.get::<String>("Id")?;
             match self.ledger.container(&id) {
-                Some(known) => Some(Container { rough: true, ..known.relisted(entry, &place) }),
+                Some(known) => {
+                    let relisted = known.relisted(entry, &place);
+                    let lives_on = entry.get::<String>("Status") == Some(known.life.text(place.now));
+                    Some(Container { rough: relisted.rough || !(blink && lives_on), ..relisted })
+                }
                 None => Container::sketch(entry, &place),
             }
         });
         let mut containers: Vec<_> = sketched.collect();
+        let from_list_alone = whole.is_empty();
         containers.extend(self.asker.complete(whole, &place).await);
-        containers
+        (containers, from_list_alone)
     }
 
     /// Lets idle connections go: to thousands of engines they are much. To a few they cost nothing, and ping better over
@@ -301,13 +319,19 @@ impl Engine {
         }
     }
 
-    /// A random pause between two refreshes.
-    pub(super) fn refresh_pause(&mut self) -> Duration {
+    /// When an engine that seems well is pinged next.
+    pub(super) fn next_ping(&self) -> Instant {
+        let turns = &self.options.turns;
+        turns.after(turns.ping_pause())
+    }
+
+    /// When it is asked what it holds next, after a random pause.
+    pub(super) fn next_refresh(&mut self) -> Instant {
         let settings = self.options.settings.now();
         let shortest = settings.manager.engine_refresh_min_interval;
         let spread = settings.manager.engine_refresh_max_interval.saturating_sub(shortest);
         // The later half: events tell what happens, so that a refresh is a precaution.
-        shortest + spread.mul_f64(0.5 + 0.5 * self.rng.f64())
+        self.options.turns.after(shortest + spread.mul_f64(0.5 + 0.5 * self.rng.f64()))
     }
 
     /// Whether entries would be made otherwise now than they were: then all is read again.

@@ -95,6 +95,31 @@ async fn a_blink_of_the_whole_network_brings_no_storm() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_blink_only_what_is_not_what_it_was_is_read_again() {
+    let mut engines = Vec::new();
+    for i in 0..10 {
+        engines.push(engine(Profile { containers: 10, ..Profile::named(&format!("pi{i}")) }).await);
+    }
+    let manager = Manager::of(&engines).await;
+    let details = || engines.iter().map(|e| e.calls("GET /containers/{id}/json")).sum::<u64>();
+    until("the details", async || (details() == 100).then_some(())).await;
+    manager.all_healthy(10).await;
+    engines.iter().for_each(SimEngine::forget_calls);
+    for engine in &engines {
+        engine.fault(Fault::everywhere(Kind::EndEvents)).await;
+    }
+    let lists = || engines.iter().filter(|e| e.calls("GET /containers/json") > 0).count();
+    until("all lists", async || (lists() == 10).then_some(())).await;
+    manager.all_healthy(10).await;
+    // Whoever asks for memory waits for all details.
+    let mut body = sleeper();
+    body["HostConfig"]["Memory"] = (4 << 20).into();
+    manager.run("after", &body).await;
+    // One whose age comes to another word in the very moment between two looks may be.
+    assert!(details() < 50, "{} inspects", details());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_container_made_while_its_engine_is_read_again_can_be_started_at_once() {
     let engines = engines(1).await;
     let manager = Manager::of(&engines).await;
