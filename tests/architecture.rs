@@ -44,6 +44,7 @@ const PURE: &[&str] = &[
     "engine/machine.rs",
     "engine/containers.rs",
     "engine/inventory.rs",
+    "engine/ledger.rs",
     "engine/orders.rs",
     "engine/resources.rs",
     "discovery/diff.rs",

@@ -4,7 +4,7 @@ use super::*;
 use crate::docker::json::Object;
 use crate::docker::types::{Info, Inspected, Version};
 use crate::engine::container::Place;
-use crate::engine::inventory::Ledger;
+use crate::engine::ledger::Ledger;
 use crate::engine::machine::State;
 use crate::engine::specs::Specs;
 use proptest::prelude::*;

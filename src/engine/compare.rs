@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::docker::json::Object;
 use crate::docker::types::Glance;
 use crate::engine::container::Container;
-use crate::engine::inventory::Asked;
+use crate::engine::ledger::Asked;
 use crate::engine::refresh::What;
 use crate::engine::serve::Serving;
 
@@ -89,7 +89,7 @@ impl Serving<'_> {
     }
 }
 
-/// Whether a container is not what a list says, which is what [`crate::engine::inventory::Ledger::agree`] is about.
+/// Whether a container is not what a list says, which is what [`crate::engine::ledger::Ledger::agree`] is about.
 fn differs(known: &Container, listed: &Glance) -> bool {
     known.life.word() != listed.state || known.names != listed.names || *known.ports != *listed.ports
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::docker::json::Object;
-use crate::engine::inventory::Asked;
+use crate::engine::ledger::Asked;
 use crate::engine::questions::Answer;
 use crate::engine::refresh::What;
 use crate::engine::serve::Serving;

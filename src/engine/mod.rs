@@ -1,4 +1,4 @@
-//! One engine: its life (`machine`), what it says of itself (`specs`), what it holds (`inventory`), and the
+//! One engine: its life (`machine`), what it says of itself (`specs`), what it holds (`inventory`, `ledger`), and the
 //! task that keeps all three true: it connects (`task`), serves (`serve`), asks (`questions`, `fetch`), and takes in
 //! answers (`fold`, `compare`) and what it is told (`tell`, `news`). What its containers have alike is kept once (`shared`).
 //!
@@ -14,6 +14,7 @@ pub mod fetch;
 mod fold;
 pub mod handle;
 pub mod inventory;
+pub mod ledger;
 pub mod machine;
 pub mod news;
 pub mod node;

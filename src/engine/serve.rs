@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::engine::container::Container;
 use crate::engine::events::{Event, EventStream};
 use crate::engine::handle::{Command, Ear};
-use crate::engine::inventory::Asked;
+use crate::engine::ledger::Asked;
 use crate::engine::news;
 use crate::engine::questions::{self, Answer};
 use crate::engine::refresh::{What, Wishes};

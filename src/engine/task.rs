@@ -1,6 +1,6 @@
 //! The task that owns one engine: it connects, reads everything, follows events, refreshes, notices death.
 //!
-//! Decisions are in `machine` (states and pauses), `inventory` (folding answers) and `refresh` (what to ask);
+//! Decisions are in `machine` (states and pauses), `ledger` (folding answers) and `refresh` (what to ask);
 //! here are only the sockets and timers. The task asks in parallel and never waits for one answer with the
 //! others in line, so a stuck question holds up nobody.
 
@@ -24,7 +24,7 @@ use crate::engine::container::{Container, Place, moves_on_failure};
 use crate::engine::events::{self, Event, EventStream, Position};
 use crate::engine::fetch::{self, Asker};
 use crate::engine::handle::{self, Ear, Handle};
-use crate::engine::inventory::Ledger;
+use crate::engine::ledger::Ledger;
 use crate::engine::machine::{Machine, State, Transition};
 use crate::engine::node::Node;
 use crate::engine::serve::Serving;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::docker::types::{EventMessage, Inspected};
 use crate::engine::container::Container;
-use crate::engine::inventory::Asked;
+use crate::engine::ledger::Asked;
 use crate::engine::news::{self, News};
 use crate::engine::refresh::What;
 use crate::engine::serve::Serving;
