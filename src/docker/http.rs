@@ -119,8 +119,13 @@ impl Client {
         }
     }
 
-    /// The same client, which reads whole answers over connections of their own, see [`alone`]. For what changes nothing,
-    /// and where they are cheap.
+    /// Whether a new connection costs next to nothing: see [`Connector::is_cheap`].
+    pub fn is_cheap(&self) -> bool {
+        self.connector.is_cheap()
+    }
+
+    /// The same client, which reads whole answers over connections of their own, see [`alone`], if those are cheap. Of its
+    /// calls nobody learns whether they were never sent.
     #[must_use]
     pub fn alone(self) -> Client {
         Client { alone: self.connector.is_cheap(), ..self }

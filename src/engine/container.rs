@@ -56,6 +56,8 @@ pub struct Container {
     pub stale: bool,
     /// Its inspect answer was not read yet: what it asks of its host is not known, and times only roughly.
     pub rough: bool,
+    /// The same, and it could not be read either: it counts with what its list entry says.
+    pub guessed: bool,
 }
 
 /// A list entry but for its one field that changes by itself: the `Status` text.
@@ -111,6 +113,7 @@ impl Container {
             whole: inspected.whole.clone(),
             stale: false,
             rough: false,
+            guessed: false,
         }
     }
 
@@ -146,8 +149,17 @@ impl Container {
             whole: self.whole.clone(),
             stale: false,
             rough: self.rough || !same,
+            guessed: self.guessed,
             ..listed
         }
+    }
+
+    /// The same when its engine is read again. After a blink its inspect answer need not be, if it lives on as before.
+    #[must_use]
+    pub fn found_again(&self, listed: &Object, place: &Place, blink: bool) -> Container {
+        let relisted = self.relisted(listed, place);
+        let lives_on = listed.get::<String>("Status") == Some(self.life.text(place.now));
+        Container { rough: relisted.rough || self.guessed || !(blink && lives_on), ..relisted }
     }
 
     /// The same container with a newer inspect answer.
@@ -161,6 +173,7 @@ impl Container {
             exposed: inspected.config.exposed_ports.keys().cloned().collect(),
             whole: inspected.whole.clone(),
             rough: false,
+            guessed: false,
             ..self.clone()
         }
     }
@@ -304,6 +317,29 @@ mod tests {
         assert_eq!((&networks["app"]["NetworkID"], &networks["app"]["Y"]), (&"first".into(), &2.into()));
         assert_eq!(networks["bridge"]["NetworkID"], "b");
         assert_eq!(entry["New"][0].to_string(), "1.0");
+    }
+
+    #[test]
+    fn after_a_blink_only_what_is_not_what_it_was_is_read_again() {
+        let second = 1_000_000_000;
+        let place = Place { now: 100 * second, ..Place::default() };
+        let listed = |status: &str| {
+            let text = LISTED.replace("Up 1 second", status);
+            Object::parse(text.as_bytes()).unwrap()
+        };
+        let mut inspected = Inspected::default();
+        (inspected.state.running, inspected.state.started_at) = (true, "1970-01-01T00:01:30Z".into());
+        let known = Container::build(&listed("Up 10 seconds"), &inspected, &place).unwrap();
+        let is_read =
+            |known: &Container, status: &str, blink| known.found_again(&listed(status), &place, blink).rough;
+        assert!(!is_read(&known, "Up 10 seconds", true));
+        assert!(is_read(&known, "Up 10 seconds", false), "who knows what happened");
+        assert!(is_read(&known, "Up 1 second", true), "it was restarted");
+        assert!(is_read(&known, "Up 10 seconds (unhealthy)", true));
+        let guessed = Container { guessed: true, ..known };
+        assert!(is_read(&guessed, "Up 10 seconds", true), "it could not be read");
+        assert!(is_read(&guessed.relisted(&listed("Up 10 seconds"), &place), "Up 10 seconds", true), "still");
+        assert!(!is_read(&guessed.inspected(&inspected), "Up 10 seconds", true));
     }
 
     #[test]

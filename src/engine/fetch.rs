@@ -167,14 +167,19 @@ impl Asker {
     /// All networks.
     pub async fn networks(&self) -> Result<Vec<Network>> {
         let entries = self.list::<Object>("/networks").await?;
-        Ok(entries.iter().filter_map(Network::read).collect())
+        let mut networks: Vec<_> = entries.iter().filter_map(Network::read).collect();
+        networks.sort_unstable_by(|a, b| a.fields.id.cmp(&b.fields.id)); // Engines have them in any order.
+        Ok(networks)
     }
 
     /// All volumes.
     pub async fn volumes(&self) -> Result<Vec<Volume>> {
         let answer: Object = self.get("/volumes").await?;
         let entries = answer.get::<Vec<Object>>("Volumes").unwrap_or_default();
-        Ok(entries.into_iter().filter_map(|entry| Some(Volume { fields: fields(&entry)?, entry })).collect())
+        let volumes = entries.into_iter().filter_map(|entry| Some(Volume { fields: fields(&entry)?, entry }));
+        let mut volumes: Vec<_> = volumes.collect();
+        volumes.sort_unstable_by(|a, b| a.fields.name.cmp(&b.fields.name)); // Engines have them in any order.
+        Ok(volumes)
     }
 
     /// All images, intermediate layers included.

@@ -50,7 +50,7 @@ impl Serving<'_> {
             }
         };
         // Views are not made for nothing: everybody looks at a new one.
-        if changed {
+        if changed || self.engine.was_published_long_ago() {
             self.engine.publish();
         }
         more

@@ -66,8 +66,8 @@ impl Ledger {
                 }
             }
             None => {
+                self.agreed = None;
                 if let Ok(at) = self.position(id) {
-                    self.agreed = None;
                     self.containers.remove(at);
                 }
                 self.gone.insert(id.to_string(), asked);

@@ -1,4 +1,4 @@
-//! The questions of a validated engine's task: each runs by itself and brings its answer back.
+//! The questions of a validated engine's task: several may be under way, and each brings its answer back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub(super) fn ask(
     ids: Vec<String>,
     turn: Option<Turn>,
 ) -> impl Future<Output = Result<Answer>> + Send + 'static {
-    let asker = match what.is_single() && engine.options.turns.are_for_many() {
+    let asker = match what.is_lone() && engine.options.turns.are_for_many() {
         true => engine.asker.alone(),
         false => engine.asker.clone(),
     };

@@ -25,8 +25,8 @@ pub enum What {
 }
 
 impl What {
-    /// Whether it is asked when nothing happens, so that no other question follows soon.
-    pub fn is_single(&self) -> bool {
+    /// Whether it is asked when nothing happens, mostly, so that no other question follows soon.
+    pub fn is_lone(&self) -> bool {
         matches!(self, What::Ping | What::Containers | What::Networks | What::Volumes | What::Images)
     }
 }

@@ -242,7 +242,7 @@ impl<'a> Serving<'a> {
 
     fn on_answer(&mut self, what: &What, asked: Asked, answer: Result<Answer>) {
         let mut more = None;
-        if !what.is_single() {
+        if !what.is_lone() {
             self.next_rest = Some(Instant::now() + REST_AFTER);
         }
         match answer {

@@ -41,8 +41,11 @@ const SPECS_INTERVAL: Duration = Duration::from_secs(3600);
 const CLOCK_INTERVAL: Duration = Duration::from_secs(300);
 /// An engine is not connected to again sooner than this after the last time.
 const SHORTEST_SERVICE: Duration = Duration::from_millis(300);
-/// After a shorter interruption the engine tells all events that happened meanwhile.
-const BLINK: Duration = Duration::from_secs(60);
+/// Seconds after which the node of an engine that answers is published anew, though nothing changed: that it says when
+/// there was contact.
+const LONGEST_SILENCE: i64 = 300;
+/// After a shorter interruption the engine tells what happened meanwhile: it remembers 256 events, unless it is restarted.
+const BLINK: Duration = Duration::from_secs(15);
 /// Reading everything from an engine takes less than this, or hangs: the sum of many deadlines, and then some. Without the
 /// wait for its turn, and with some hundred containers that move and cannot be inspected.
 const LONGEST_CONNECT: Duration = Duration::from_secs(1800);
@@ -110,7 +113,7 @@ pub(super) struct Engine {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) rng: fastrand::Rng,
     pub(super) beat: Beat,
-    /// Until when its events were heard.
+    /// When the stream of its events ended.
     heard: Option<Instant>,
     /// Whether the entries of containers were made with the node's name in front.
     prefixed: bool,
@@ -182,7 +185,7 @@ impl Engine {
         }
         self.ledger.retain(asked, |id| listed.contains(id));
         if from_list_alone {
-            self.ledger.agree(compare::print(&list));
+            self.ledger.agree(compare::fingerprint(&list));
         }
         // One after the other, over one connection: there may be thousands.
         self.ledger.volumes(self.asker.volumes().await?);
@@ -208,11 +211,7 @@ impl Engine {
         let sketched = entries.iter().filter_map(|entry| {
             let id = entry.get::<String>("Id")?;
             match self.ledger.container(&id) {
-                Some(known) => {
-                    let relisted = known.relisted(entry, &place);
-                    let lives_on = entry.get::<String>("Status") == Some(known.life.text(place.now));
-                    Some(Container { rough: relisted.rough || !(blink && lives_on), ..relisted })
-                }
+                Some(known) => Some(known.found_again(entry, &place, blink)),
                 None => Container::sketch(entry, &place),
             }
         });
@@ -276,6 +275,11 @@ impl Engine {
         self.node.inventory = Arc::new(self.ledger.publish(cpus));
         self.update_node();
         self.sink.publish(Arc::new(self.node.clone()));
+    }
+
+    /// Whether it looks as if there were no contact to the engine.
+    pub(super) fn was_published_long_ago(&self) -> bool {
+        clock::unix_seconds() - self.node.updated_at > LONGEST_SILENCE
     }
 
     fn update_node(&mut self) {

@@ -137,7 +137,7 @@ impl Serving<'_> {
                         CONTAINER = id,
                         "cannot inspect a container, using its list entry alone: {error}"
                     );
-                    Some(Container { rough: false, ..Container::clone(known) })
+                    Some(Container { rough: false, guessed: true, ..Container::clone(known) })
                 }
             };
             ledger.learn(asked, &id, container.map(Arc::new));

@@ -85,7 +85,10 @@ impl Task {
         while !cancel.is_cancelled() {
             // A look may write the book, and so may what came of a step.
             beat.within(beat::SAVING * 2 + TICK);
-            self.look(is_new).await;
+            let view = self.api.cluster.view();
+            // It may have changed since.
+            is_new |= changes.has_changed().unwrap_or(true);
+            self.look(&view, is_new).await;
             let looked = Instant::now();
             tokio::select! {
                 Some(done) = self.steps.join_next() => {
@@ -108,24 +111,23 @@ impl Task {
     }
 
     /// Brings the book in line with the view, if that has changed since the last look, then acts.
-    async fn look(&mut self, is_new: bool) {
-        let view = self.api.cluster.view();
+    async fn look(&mut self, view: &View, is_new: bool) {
         let now = self.now();
         if is_new {
-            self.learn(&view);
+            self.learn(view);
         }
-        self.listen(&view);
+        self.listen(view);
         let replacements: Vec<Replacement> =
             self.seen.values().flat_map(|s| s.replacements.clone()).collect();
         let given_up = self.give_up();
-        let leads = self.takes_lead(&view, &replacements);
+        let leads = self.takes_lead(view, &replacements);
         // Who wins is for the one to say who acts: others do not see what it takes back.
-        let settled = leads && self.settle(&view, &replacements);
+        let settled = leads && self.settle(view, &replacements);
         self.shelf.keep(&self.book, settled || given_up).await;
         self.tell_who_waits(now);
         if leads {
             let busy = self.busy_now();
-            for step in self.watch.plan(&self.book, &view, &replacements, &busy, self.delay(), now) {
+            for step in self.watch.plan(&self.book, view, &replacements, &busy, self.delay(), now) {
                 let room = match step {
                     Step::Make(_) => self.making < MAKES,
                     _ => self.steps.len() < self.making + STEPS,
@@ -178,9 +180,10 @@ impl Task {
 
     /// Looks at the nodes that have changed.
     pub(super) fn learn(&mut self, view: &View) {
-        self.seen.retain(|address, _| view.at(address).is_some());
         let cluster = Arc::clone(&self.api.cluster);
+        let mut known = 0;
         for node in view.validated() {
+            known += 1;
             let same =
                 |s: &Seen| Arc::ptr_eq(&s.inventory, &node.inventory) && s.healthy == node.is_healthy();
             if self.seen.get(&node.addr).is_some_and(same) {
@@ -193,6 +196,9 @@ impl Task {
             let replacements = if healthy { replacements_on(node) } else { Vec::new() };
             let inventory = Arc::clone(&node.inventory);
             self.seen.insert(node.addr.clone(), Seen { inventory, healthy, replacements });
+        }
+        if self.seen.len() > known {
+            self.seen.retain(|address, _| view.at(address).is_some());
         }
     }
 
