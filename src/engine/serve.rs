@@ -72,7 +72,8 @@ impl<'a> Serving<'a> {
         let now = Instant::now();
         let next_refresh = engine.next_refresh();
         let turns = &engine.options.turns;
-        let next_ping = turns.after(turns.ping_pause().mul_f64(engine.rng.f64()));
+        // It has just answered.
+        let next_ping = turns.after(turns.ping_pause().mul_f64(0.5 + 0.5 * engine.rng.f64()));
         let next_specs = now + engine.specs_pause();
         let rough = engine.ledger.rough().collect();
         Serving {
