@@ -1,7 +1,7 @@
 //! What `GET /info` says of the nodes: dear to word for many of them, and the same as long as the view is.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::clock;
 use crate::cluster::View;
@@ -14,7 +14,8 @@ pub type Rows = Vec<(String, String)>;
 
 /// Numbers and rows of one view.
 pub struct Sums {
-    view: Arc<View>,
+    /// Not kept alive by this: all that has changed since would be in memory twice.
+    view: Weak<View>,
     overcommit: i64,
     /// Containers by what they do.
     pub counts: Counts,
@@ -38,7 +39,7 @@ impl Memory {
     /// The sums of a view; `overcommit` is in percent.
     pub fn of(&self, view: &Arc<View>, overcommit: i64) -> Arc<Sums> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match last.as_ref().filter(|sums| Arc::ptr_eq(&sums.view, view) && sums.overcommit == overcommit) {
+        match last.as_ref().filter(|sums| sums.is_of(view) && sums.overcommit == overcommit) {
             Some(sums) => Arc::clone(sums),
             None => Arc::clone(last.insert(Arc::new(Sums::new(view, overcommit)))),
         }
@@ -46,6 +47,11 @@ impl Memory {
 }
 
 impl Sums {
+    /// A view that changes is another one, also if nobody else holds it: `Arc::make_mut` then leaves its `Weak`s behind.
+    fn is_of(&self, view: &Arc<View>) -> bool {
+        self.view.upgrade().is_some_and(|of| Arc::ptr_eq(&of, view))
+    }
+
     fn new(view: &Arc<View>, overcommit: i64) -> Sums {
         let specs = || view.validated().filter_map(|n| n.specs.as_ref());
         let mut rows = String::new();
@@ -62,7 +68,7 @@ impl Sums {
             cpus: specs().map(|s| with_overcommit(s.cpus, overcommit)).sum(),
             rows,
             warnings: warnings(view),
-            view: Arc::clone(view),
+            view: Arc::downgrade(view),
             overcommit,
         }
     }
@@ -181,5 +187,22 @@ impl Counts {
     /// Those that do nothing.
     pub fn stopped(&self) -> usize {
         self.total - self.running - self.paused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_view_does_not_outlive_it() {
+        let node = |addr: &str| Arc::new(Node::unknown(addr.to_string(), 0));
+        let (memory, mut view) = (Memory::default(), Arc::new(View::of([node("a:1")])));
+        let said = memory.of(&view, 0);
+        assert!(Arc::ptr_eq(&said, &memory.of(&view, 0)), "worded once");
+        assert!(!Arc::ptr_eq(&said, &memory.of(&view, 5)));
+        assert_eq!(Arc::strong_count(&view), 1, "nobody holds it");
+        Arc::make_mut(&mut view).put(node("b:1"));
+        assert!(memory.of(&view, 0).rows.contains("b:1"));
     }
 }
