@@ -125,6 +125,12 @@ impl Container {
         Some(Container { life, rough: true, ..container })
     }
 
+    /// A list tells seconds, and has the newest first: the same container, newer than so many others of its second.
+    #[must_use]
+    pub fn newer_than(self, others: usize) -> Container {
+        Container { created: self.created + others.min(999_999_999) as i64, ..self }
+    }
+
     /// Whether a list would say the same of it as of what it was before: see `compare`.
     pub fn is_listed_like(&self, before: &Container) -> bool {
         let same_life = self.life.word() == before.life.word() && self.stale == before.stale;
@@ -340,6 +346,14 @@ mod tests {
         assert!(is_read(&guessed, "Up 10 seconds", true), "it could not be read");
         assert!(is_read(&guessed.relisted(&listed("Up 10 seconds"), &place), "Up 10 seconds", true), "still");
         assert!(!is_read(&guessed.inspected(&inspected), "Up 10 seconds", true));
+    }
+
+    #[test]
+    fn those_of_one_second_are_in_the_order_of_their_list() {
+        let listed = Object::parse(LISTED.replace("\"New\"", "\"Created\":7,\"New\"").as_bytes()).unwrap();
+        let sketch =
+            |others| Container::sketch(&listed, &Place::default()).unwrap().newer_than(others).created;
+        assert!(7_000_000_000 <= sketch(0) && sketch(0) < sketch(1) && sketch(usize::MAX) < 8_000_000_000);
     }
 
     #[test]

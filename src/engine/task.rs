@@ -207,12 +207,15 @@ impl Engine {
         let place = self.place();
         let blink = self.heard.is_some_and(|until| until.elapsed() < BLINK);
         let moves = |entry: &Object| entry.get::<Labels>("Labels").is_some_and(|l| moves_on_failure(&l));
-        let (whole, entries): (Vec<_>, Vec<_>) = entries.into_iter().partition(moves);
-        let sketched = entries.iter().filter_map(|entry| {
+        let count = entries.len();
+        let (whole, entries): (Vec<_>, Vec<_>) =
+            entries.into_iter().enumerate().partition(|(_, entry)| moves(entry));
+        let whole: Vec<_> = whole.into_iter().map(|(_, entry)| entry).collect();
+        let sketched = entries.iter().filter_map(|(at, entry)| {
             let id = entry.get::<String>("Id")?;
             match self.ledger.container(&id) {
                 Some(known) => Some(known.found_again(entry, &place, blink)),
-                None => Container::sketch(entry, &place),
+                None => Container::sketch(entry, &place).map(|c| c.newer_than(count - at)),
             }
         });
         let mut containers: Vec<_> = sketched.collect();

@@ -16,7 +16,8 @@ const FEW: usize = 4;
 const DETAILS: usize = 8;
 /// With more engines than that, connections that are not in use are let go.
 const MANY: usize = 100;
-/// How often it is looked whether more than those are still to be read, or one was until just now, and how many times.
+/// How often it is looked whether more than those are still to be read, or one of many was until just now, and how many
+/// times.
 const LOOK: Duration = Duration::from_millis(250);
 const LOOKS: usize = 8;
 /// Pauses between two pings of an engine that seems well: they find one that hangs without closing anything.
@@ -64,7 +65,8 @@ impl Turns {
     /// wait for them at the same time, before their turn.
     pub async fn for_details(self: Arc<Self>) -> Option<Turn> {
         for _ in 0..LOOKS {
-            if self.connects.available_permits() + FEW >= CONNECTS && self.since_read() >= LOOK {
+            let more_come = self.are_for_many() && self.since_read() < LOOK;
+            if self.connects.available_permits() + FEW >= CONNECTS && !more_come {
                 break;
             }
             tokio::time::sleep(LOOK).await;
@@ -132,7 +134,11 @@ mod tests {
         let all = || join_all((0..100).map(|_| details()));
         let begun = Instant::now();
         all().await;
-        assert_eq!(begun.elapsed(), LOOK, "a few are not waited for, but that nobody comes");
+        assert_eq!(begun.elapsed(), Duration::ZERO, "a few are not waited for");
+        turns.engines.store(MANY + 1, Ordering::Relaxed);
+        turns.was_read();
+        all().await;
+        assert_eq!(begun.elapsed(), LOOK, "but where there are many, until nobody comes any more");
         let more = turns.connects.acquire().await.unwrap();
         let begun = Instant::now();
         all().await;
