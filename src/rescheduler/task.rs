@@ -89,6 +89,8 @@ impl Task {
             // It may have changed since.
             is_new |= changes.has_changed().unwrap_or(true);
             self.look(&view, is_new).await;
+            // Who holds a view while it waits has each change copy what the view shares with the next.
+            drop(view);
             let looked = Instant::now();
             tokio::select! {
                 Some(done) = self.steps.join_next() => {
