@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::hint::black_box;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,6 +20,9 @@ use crate::engine::{Container, Node};
 
 /// Bytes made at once. Below what allocators map anew each time.
 const PIECE: usize = 64 << 10;
+/// Entries of which memory is read together, before they are written: newest first, they lie anywhere, and each for itself
+/// would be waited for.
+const TOGETHER: usize = 16;
 
 /// A list under way.
 pub struct Listing {
@@ -59,6 +63,9 @@ impl Listing {
                 self.ended = true;
                 break;
             };
+            if self.hits.len() % TOGETHER == 0 {
+                self.reach();
+            }
             piece.push(if self.begun { b',' } else { b'[' });
             self.begun = true;
             self.status.clear();
@@ -66,6 +73,16 @@ impl Listing {
             container.entry.write(&self.status, &mut piece);
         }
         Some(piece)
+    }
+
+    /// Has what the next ones are made of brought from memory.
+    fn reach(&self) {
+        for hit in self.hits.as_slice().iter().take(TOGETHER) {
+            if let Some((_, container)) = hit.find(&self.view) {
+                black_box(container.life.started);
+                container.entry.reach();
+            }
+        }
     }
 
     /// Whether all is said.

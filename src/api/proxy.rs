@@ -60,7 +60,7 @@ impl Api {
         let (parts, body) = call.request.into_parts();
         let request = build(parts.method, &target, &parts.headers, boxed(body))?;
         let mut response = match handle.client.is_cheap() && carries_files(request.method(), path) {
-            true => pass_back(self.attend(handle, node, handle.client.send_alone(request)).await?),
+            true => pass_back(self.attend(handle, node, handle.client.fetch(request)).await?),
             false => pass_back(self.exchange(handle, node, request).await?),
         };
         gap.stream(&mut response);

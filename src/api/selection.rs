@@ -156,12 +156,7 @@ impl Selection {
     }
 
     fn wants(&self, node: &Node, c: &Container) -> bool {
-        let running = matches!(c.life.word(), "running" | "paused" | "restarting");
-        // The manager's and agents' own containers stay out of sight unless asked for, as ever. Ours tell by a
-        // label of their image, whatever it is called.
-        let own = c.image.split(':').next() == Some("swarm")
-            || c.labels.get(IMAGE_TITLE).is_some_and(|title| title == "swarmd");
-        (self.all || (running && node.is_healthy() && !own))
+        (self.all || is_in_sight(node, c))
             && self.before.as_ref().is_none_or(|mark| age(c) < *mark)
             && self.since.as_ref().is_none_or(|mark| age(c) > *mark)
             && self.passes(node, c)
@@ -238,6 +233,17 @@ impl<'a> Names<'a> {
     fn may_be_on(&self, node: &Node) -> bool {
         self.0.as_ref().is_none_or(|parts| parts.iter().any(|part| node.inventory.names.contains(part)))
     }
+}
+
+/// Whether a list shows it that asks for nothing. The manager's and agents' own containers stay out of sight, as ever. Ours
+/// tell by a label of their image, whatever it is called.
+fn is_in_sight(node: &Node, c: &Container) -> bool {
+    let is_running = matches!(c.life.word(), "running" | "paused" | "restarting");
+    let is_own = || {
+        c.image.split(':').next() == Some("swarm")
+            || c.labels.get(IMAGE_TITLE).is_some_and(|title| title == "swarmd")
+    };
+    is_running && node.is_healthy() && !is_own()
 }
 
 fn age(c: &Container) -> Age {

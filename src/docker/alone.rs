@@ -13,6 +13,7 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{Builder, Connection};
 use hyper::{Request, Response};
 
+use crate::docker::bulk::Bulk;
 use crate::docker::connect::Stream;
 use crate::docker::http::{Body, BoxError};
 
@@ -21,13 +22,21 @@ pub struct Alone {
     body: Incoming,
     /// Until it has ended.
     connection: Option<Connection<Stream, Body>>,
+    /// How bytes are waited for that are many.
+    bulk: Option<Bulk>,
 }
 
-/// Sends `request`, whose URI is a path, to whoever is at the other end of `stream`. No deadline.
+/// Sends `request`, whose URI is a path, to whoever is at the other end of `stream`; `bulk` if the answer is likely to be
+/// large. No deadline.
 ///
 /// # Errors
 /// What hyper says.
-pub async fn send(stream: Stream, how: &Builder, request: Request<Body>) -> hyper::Result<Response<Alone>> {
+pub async fn send(
+    stream: Stream,
+    bulk: Option<Bulk>,
+    how: &Builder,
+    request: Request<Body>,
+) -> hyper::Result<Response<Alone>> {
     let (mut sender, connection) = how.handshake(stream).await?;
     let mut connection = Some(connection);
     let mut answer = std::pin::pin!(sender.send_request(request));
@@ -36,7 +45,7 @@ pub async fn send(stream: Stream, how: &Builder, request: Request<Body>) -> hype
         answer.as_mut().poll(cx)
     });
     let (head, body) = answer.await?.into_parts();
-    Ok(Response::from_parts(head, Alone { body, connection }))
+    Ok(Response::from_parts(head, Alone { body, connection, bulk }))
 }
 
 /// Moves a connection on. Why it ended, its answer tells.
@@ -56,11 +65,17 @@ impl hyper::body::Body for Alone {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         // The connection reads when it was asked for more, so it is asked, moved on, and asked again.
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        let mut frame = Pin::new(&mut this.body).poll_frame(cx);
+        if frame.is_pending() {
+            drive(&mut this.connection, cx);
+            frame = Pin::new(&mut this.body).poll_frame(cx);
         }
-        drive(&mut this.connection, cx);
-        Pin::new(&mut this.body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+        match (&frame, &mut this.bulk) {
+            (Poll::Pending, Some(bulk)) => bulk.waits(cx),
+            (Poll::Ready(Some(Ok(frame))), Some(bulk)) => bulk.came(frame.data_ref().map_or(0, Bytes::len)),
+            _ => {}
+        }
+        frame.map(|frame| frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -169,6 +169,16 @@ pub enum Stream {
     Unix(TokioIo<UnixStream>),
 }
 
+impl Stream {
+    /// The socket below it, if it is one of TCP without TLS.
+    pub fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Stream::Tcp(tcp) => Some(tcp.inner()),
+            Stream::Tls(_) | Stream::Unix(_) => None,
+        }
+    }
+}
+
 impl Connection for Stream {
     fn connected(&self) -> Connected {
         Connected::new()

@@ -11,7 +11,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::{Builder, Client as Pool};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -19,7 +19,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::docker::alone::{self, Alone};
-use crate::docker::connect::Connector;
+use crate::docker::bulk::{self, Bulk};
+use crate::docker::connect::{Connector, Stream};
 use crate::docker::endless::Endless;
 use crate::docker::endpoint::Endpoint;
 use crate::docker::failure::is_unsent;
@@ -192,16 +193,34 @@ impl Client {
     }
 
     /// As `send`, over a connection of its own, see [`alone`].
-    pub async fn send_alone(&self, mut request: Request<Body>) -> Result<Response<Alone>> {
+    async fn send_alone(&self, request: Request<Body>) -> Result<Response<Alone>> {
+        self.send_over(self.connector.connect().await?, None, request).await
+    }
+
+    /// The same for an answer that is likely to be large.
+    pub async fn fetch(&self, mut request: Request<Body>) -> Result<Response<Alone>> {
+        let stream = self.connector.connect().await?;
+        let bulk = Bulk::of(&stream);
+        // What comes last need not be waited for: the end of the connection comes with it.
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        self.send_over(stream, bulk, request).await
+    }
+
+    async fn send_over(
+        &self,
+        stream: Stream,
+        bulk: Option<Bulk>,
+        mut request: Request<Body>,
+    ) -> Result<Response<Alone>> {
         let host =
             HeaderValue::try_from(&self.authority).map_err(|e| Error::us(Kind::Invalid, e.to_string()))?;
         request.headers_mut().insert(HOST, host);
-        let stream = self.connector.connect().await?;
         if let Some(fence) = self.fence.as_ref().filter(|_| fence::changes(request.method())) {
             fence.pass()?;
             fence::stamp(&**fence, &mut request);
         }
-        match alone::send(stream, http1::Builder::new().max_buf_size(LARGE_BUFFER), request).await {
+        let buffer = if bulk.is_some() { bulk::BUFFER } else { LARGE_BUFFER };
+        match alone::send(stream, bulk, http1::Builder::new().max_buf_size(buffer), request).await {
             Ok(response) => self.let_in(response),
             Err(e) => Err(self.explain(&e)),
         }

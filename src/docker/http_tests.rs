@@ -161,3 +161,31 @@ async fn and_asks_the_fence_before_it_does() {
     let (answered, sent) = call_alone(0, "").await;
     assert_eq!((answered.unwrap_err().kind, sent.as_str()), (Kind::NotPrimary, ""));
 }
+
+/// An engine may keep the connection open, and leave less to be read at the end than is waited for on the way.
+#[tokio::test]
+async fn what_is_fetched_comes_whole() {
+    const MUCH: usize = 32 << 20;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = Endpoint::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut seen, mut buffer) = (String::new(), [0; 1024]);
+        while !seen.ends_with("\r\n\r\n") {
+            let n = stream.read(&mut buffer).unwrap();
+            seen += std::str::from_utf8(&buffer[..n]).unwrap();
+        }
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", MUCH + 3).unwrap();
+        stream.write_all(&vec![b'x'; MUCH]).unwrap();
+        stream.write_all(b"end").unwrap();
+        // Until the client lets go of it.
+        assert_eq!(stream.read(&mut buffer).unwrap(), 0);
+        seen
+    });
+    let client = Client::new(endpoint, None);
+    let answer = client.fetch(request(Method::GET, "/x", empty()).unwrap()).await.unwrap();
+    let body = read_up_to(2 * MUCH, boxed(answer.into_body()));
+    let body = tokio::time::timeout(CALL_DEADLINE, body).await.unwrap().unwrap();
+    assert!(body.len() == MUCH + 3 && body.ends_with(b"end"), "{}", body.len());
+    assert!(server.join().unwrap().contains("connection: close\r\n"));
+}

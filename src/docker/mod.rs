@@ -4,6 +4,7 @@
 
 pub mod alike;
 pub mod alone;
+pub mod bulk;
 pub mod connect;
 pub mod endless;
 pub mod endpoint;

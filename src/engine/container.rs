@@ -232,6 +232,11 @@ impl Entry {
         self.0.is_empty()
     }
 
+    /// See [`Form::reach`].
+    pub fn reach(&self) {
+        self.0.reach();
+    }
+
     /// Appends the entry with this status to a list under construction.
     pub fn write(&self, status: &str, out: &mut Vec<u8>) {
         self.0.write(&[status], out);

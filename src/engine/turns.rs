@@ -29,7 +29,7 @@ pub const LONGEST_PING_PAUSE: Duration = Duration::from_secs(60);
 const PINGS: u64 = 16;
 
 /// Many engines are asked on the beat of this: waking up costs more than a question.
-const BEAT: Duration = Duration::from_secs(1);
+const BEAT: Duration = Duration::from_secs(2);
 
 /// What engines take in turns.
 #[derive(Debug)]
