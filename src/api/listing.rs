@@ -63,7 +63,7 @@ impl Listing {
                 self.ended = true;
                 break;
             };
-            if self.hits.len() % TOGETHER == 0 {
+            if self.hits.len().is_multiple_of(TOGETHER) {
                 self.reach();
             }
             piece.push(if self.begun { b',' } else { b'[' });

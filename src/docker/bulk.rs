@@ -68,6 +68,7 @@ impl Bulk {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::task::Poll;
 
     use hyper_util::rt::TokioIo;
     use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
@@ -85,7 +86,11 @@ mod tests {
         let mut bulk = Bulk::of(&stream).unwrap();
         bulk.came(FAST);
         tokio::time::sleep(LOOK).await;
-        poll_fn(|cx| std::task::Poll::Ready(bulk.waits(cx))).await;
+        poll_fn(|cx| {
+            bulk.waits(cx);
+            Poll::Ready(())
+        })
+        .await;
         assert!(bulk.is_fast);
         peer.write_all(b"the rest").await.unwrap();
         let mut stream = TokioIo::new(stream);
