@@ -56,7 +56,7 @@ impl Bulk {
             let is_fast = self.came >= FAST;
             if is_fast != self.is_fast {
                 self.is_fast = is_fast;
-                // Without it, each packet wakes us. Lowering it makes the kernel look at once.
+                // Without it, each packet wakes us. Lowering it makes the kernel (since Linux 4.18) look at once.
                 let _ = setsockopt(&self.socket, LowWater, if is_fast { &MANY } else { &1 });
             }
             self.came = 0;

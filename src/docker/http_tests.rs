@@ -38,22 +38,37 @@ impl Fence for Gate {
     }
 }
 
+/// A server on loopback, and where it is.
+fn listen() -> (TcpListener, Endpoint) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = Endpoint::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+    (listener, endpoint)
+}
+
+/// What a client says until it has said enough, or is gone.
+fn hear(stream: &mut TcpStream, is_enough: impl Fn(&str) -> bool) -> String {
+    let (mut seen, mut buffer) = (String::new(), [0; 1024]);
+    while !is_enough(&seen) {
+        match stream.read(&mut buffer).unwrap() {
+            0 => break,
+            n => seen += std::str::from_utf8(&buffer[..n]).unwrap(),
+        }
+    }
+    seen
+}
+
 /// Answers one call, and says so; what was asked is returned.
 fn answer(stream: &mut TcpStream) -> String {
-    let (mut seen, mut buffer) = (String::new(), [0; 1024]);
-    while !seen.contains("\r\n\r\n") || (seen.starts_with("POST") && !seen.ends_with("body")) {
-        let n = stream.read(&mut buffer).unwrap();
-        assert!(n > 0, "the client is gone");
-        seen += std::str::from_utf8(&buffer[..n]).unwrap();
-    }
+    let is_whole = |seen: &str| seen.ends_with(if seen.starts_with("POST") { "body" } else { "\r\n\r\n" });
+    let seen = hear(stream, is_whole);
+    assert!(is_whole(&seen), "the client is gone");
     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
     seen
 }
 
 /// A call on a connection that has ended while nobody looked. The runtime has one thread, so that nobody can.
 async fn call_on_an_ended_connection(open_for: usize) -> (Result<(StatusCode, Bytes)>, Option<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = Endpoint::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+    let (listener, endpoint) = listen();
     let (close, closing) = mpsc::channel::<()>();
     let (tell_closed, closed) = mpsc::channel();
     let server = std::thread::spawn(move || {
@@ -97,8 +112,7 @@ async fn the_fence_is_asked_again_before_that() {
 
 #[tokio::test]
 async fn a_connection_that_did_not_come_up_carried_nothing() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = Endpoint::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+    let (listener, endpoint) = listen();
     // It hangs up on the handshake.
     let server = std::thread::spawn(move || drop(listener.accept().unwrap()));
     let dir = tempfile::tempdir().unwrap();
@@ -118,18 +132,13 @@ async fn a_connection_that_did_not_come_up_carried_nothing() {
 
 /// What becomes of a call over a connection of its own, and what was sent, if it was.
 async fn call_alone(open_for: usize, answer: &'static str) -> (Result<(StatusCode, Bytes)>, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = Endpoint::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+    let (listener, endpoint) = listen();
     let server = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let (mut seen, mut buffer) = (String::new(), [0; 1024]);
-        while !seen.ends_with("body") {
-            match stream.read(&mut buffer).unwrap() {
-                0 => return seen,
-                n => seen += std::str::from_utf8(&buffer[..n]).unwrap(),
-            }
+        let seen = hear(&mut stream, |seen| seen.ends_with("body"));
+        if !seen.is_empty() {
+            stream.write_all(answer.as_bytes()).unwrap();
         }
-        stream.write_all(answer.as_bytes()).unwrap();
         seen
     });
     let gate = Arc::new(Gate { asked: AtomicUsize::new(0), open_for });
@@ -166,20 +175,15 @@ async fn and_asks_the_fence_before_it_does() {
 #[tokio::test]
 async fn what_is_fetched_comes_whole() {
     const MUCH: usize = 32 << 20;
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = Endpoint::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+    let (listener, endpoint) = listen();
     let server = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let (mut seen, mut buffer) = (String::new(), [0; 1024]);
-        while !seen.ends_with("\r\n\r\n") {
-            let n = stream.read(&mut buffer).unwrap();
-            seen += std::str::from_utf8(&buffer[..n]).unwrap();
-        }
+        let seen = hear(&mut stream, |seen| seen.ends_with("\r\n\r\n"));
         write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", MUCH + 3).unwrap();
         stream.write_all(&vec![b'x'; MUCH]).unwrap();
         stream.write_all(b"end").unwrap();
         // Until the client lets go of it.
-        assert_eq!(stream.read(&mut buffer).unwrap(), 0);
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
         seen
     });
     let client = Client::new(endpoint, None);
